@@ -50,6 +50,8 @@ OPERATIONS = (
     "plain_load",
     "layerwise",
     "empty_source",
+    "embedded",
+    "uncached",
     *(f"as_{name}" for name in CLASSES["bart"]),
 )
 OF_FILES = ("config", "tokenize", "offsets", "serialised_tokenizer", "paired_merges")
@@ -57,6 +59,8 @@ OF_FILES = ("config", "tokenize", "offsets", "serialised_tokenizer", "paired_mer
 DOCUMENTED = ("signature", "compose", "modes", "freeze", "plain_load")
 OTHER_CLASSES = tuple(word for word in OPERATIONS if word.startswith("as_"))
 """Loading one class's file by another class of the same architecture."""
+OTHER_CALLS = ("embedded", "uncached")
+"""The whole call with embeddings in place of tokens, and without a cache."""
 SAVING = tuple(word for word in OPERATIONS if word.startswith(("save_", "from_")))
 INPUTS = ("empty_source",)
 """Capabilities that are no operation of their own, but accept a kind of input."""
@@ -113,6 +117,7 @@ def _declared(question: Question) -> dict[str, str]:
         return everything(f"{question.backend} loads {entry.class_for(question.documented)}, not {question.documented}")
     alone = dict.fromkeys(SAVING, "loading other libraries' saved files is not tested for this backend")
     alone |= dict.fromkeys((*DOCUMENTED, *OTHER_CLASSES), "the documentation describes the classes of transformers")
+    alone |= dict.fromkeys(OTHER_CALLS, "its method is not tested for this backend")
     return alone | dict(getattr(class_of(entry), "lacking", {}))
 
 

@@ -147,6 +147,15 @@ class CapableModel(Model, Protocol):
         that belongs to no layer (capability ``layerwise``) is not passed."""
         ...
 
+    def call_embedded(self, inputs: Mapping[str, np.ndarray], tokens: str) -> Mapping[str, Field]:
+        """``call`` with the documented embeddings in place of ``tokens``, ``input_ids`` or ``decoder_input_ids``: the
+        rows of the model's own table, times the scale of the embedding (capability ``embedded``)."""
+        ...
+
+    def call_uncached(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
+        """``call`` with ``use_cache=False`` (capability ``uncached``)."""
+        ...
+
     def frozen_gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
         """``gradients`` of a speech model with its feature encoder frozen in the documented way; only a library whose
         classes document that has it (capability ``freeze``)."""

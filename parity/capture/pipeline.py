@@ -128,7 +128,7 @@ def capture(
         found, unread = _inspect(checkpoints, options.model_class, unreadable)
         if inspected is not None:
             inspected(found)
-        base = _base_cases(found, unread, _rows(options.inputs, found), options.cases)
+        base = _base_cases(found, unread, _rows(options.inputs, found), options)
         if unaccepted:
             base = {name: [without_inputs(case, unaccepted) for case in cases] for name, cases in base.items()}
         found = [each for each in found if each.name in base]
@@ -199,7 +199,7 @@ def _rows(inputs: Path | None, found: Sequence[Checkpoint]) -> list[Row] | None:
 
 
 def _base_cases(
-    found: Sequence[Checkpoint], unread: list[Unreadable], rows: list[Row] | None, cases: MakeCases | None
+    found: Sequence[Checkpoint], unread: list[Unreadable], rows: list[Row] | None, options: AuditOptions
 ) -> dict[str, list[Case]]:
     """The base cases by checkpoint; one without possible cases is recorded as unreadable, if another has cases.
 
@@ -209,7 +209,7 @@ def _base_cases(
     made, last = {}, None
     for checkpoint in found:
         try:
-            made[checkpoint.name] = _make_cases(checkpoint, rows, cases)
+            made[checkpoint.name] = _make_cases(checkpoint, rows, options)
         except CheckpointError as error:
             unread.append(Unreadable(name=str(checkpoint.path), cause=str(error)))
             last = error
@@ -218,16 +218,20 @@ def _base_cases(
     return made
 
 
-def _make_cases(checkpoint: Checkpoint, rows: list[Row] | None, cases: MakeCases | None) -> list[Case]:
+def _make_cases(checkpoint: Checkpoint, rows: list[Row] | None, options: AuditOptions) -> list[Case]:
     """The base cases of one checkpoint: its model, the documented API of its class, and its files."""
     model_spec = checkpoint.model_spec
-    if cases is not None:
-        return cases(model_spec, rows, checkpoint.generation)
+    if options.cases is not None:
+        return options.cases(model_spec, rows, checkpoint.generation)
     from parity.cases.documented_api import documented_cases
     from parity.cases.files import file_cases
     from parity.cases.standard import standard_cases
 
     standard = list(standard_cases(model_spec, rows, checkpoint.generation))
+    if options.case_set == "exhaustive":
+        from parity.cases.exhaustive import exhaustive_cases
+
+        standard += exhaustive_cases(model_spec, standard)
     return [*standard, *documented_cases(model_spec, standard), *file_cases(model_spec, checkpoint.path)]
 
 

@@ -205,6 +205,14 @@ SaveLimit = Annotated[
     float,
     typer.Option(metavar="GB", min=0, help="Save no copies of a checkpoint that would take more together."),
 ]
+CaseSet = Annotated[
+    str,
+    typer.Option(
+        "--cases",
+        metavar="SET",
+        help="standard, or exhaustive: also embeddings in place of tokens, and calls without a cache.",
+    ),
+]
 Layerwise = Annotated[bool, typer.Option("--layerwise", help="Also run each layer on the oracle's input.")]
 
 AUDIT_OPTIONS: dict[str, Any] = {
@@ -231,6 +239,7 @@ AUDIT_OPTIONS: dict[str, Any] = {
     "known_issues": KnownIssues,
     "offline": Offline,
     "layerwise": Layerwise,
+    "case_set": CaseSet,
     "save_limit": SaveLimit,
 }
 """By field of ``AuditOptions`` its option, in the order of the help; ``cases`` only a program can give."""

@@ -13,6 +13,7 @@ from parity.core.nearest import unknown
 from parity.core.subject import DEVICES, DTYPES, REFERENCES
 
 MAIN = "main"
+CASE_SETS = ("standard", "exhaustive")
 SAVE_LIMIT = 8.0
 """Gigabytes that all saved copies of one checkpoint may take during a run."""
 TIME_LIMIT = 600.0
@@ -63,6 +64,8 @@ class AuditOptions:
     """Dtypes, from ``float64 float32 bfloat16 float16``."""
     inputs: Path | None = None
     """A JSON Lines file of inputs (``parity.cases.inputs``); by default a synthetic batch."""
+    case_set: str = "standard"
+    """``standard``, or ``exhaustive`` with further cases of documented arguments (``parity.cases.exhaustive``)."""
     cases: Callable[..., list[Any]] | None = None
     """Makes the base cases of a checkpoint from its model spec, the rows of ``inputs`` and its generation settings; by
     default the standard cases, those of the documented API and those about files."""
@@ -110,6 +113,7 @@ class AuditOptions:
                 object.__setattr__(self, name, Path(given))
         for word, given, known in (
             ("device", self.device, DEVICES),
+            ("set of cases", self.case_set, CASE_SETS),
             *(("dtype", dtype, DTYPES) for dtype in self.dtypes),
             *(("reference", name, REFERENCES) for name in self.references or ()),
         ):
@@ -137,6 +141,7 @@ RECORDED = (
     "references",
     "time_limit",
     "layerwise",
+    "case_set",
     "save_limit",
     "checks",
     "keywords",

@@ -18,10 +18,10 @@ FILE = "pyproject.toml"
 SECTION = "[tool.parity]"
 OPTIONS = (
     *("backends", "checks", "stacks", "goldens", "device", "dtypes", "inputs", "model_class", "cache", "time_limit"),
-    *("jobs", "memory", "strict", "known_issues", "offline", "layerwise", "save_limit"),
+    *("jobs", "memory", "strict", "known_issues", "offline", "layerwise", "case_set", "save_limit"),
 )
 """Those keys that are fields of ``AuditOptions``; the others are ``checkpoints`` and ``baseline``."""
-ALIASES = {"model_class": "class"}
+ALIASES = {"model_class": "class", "case_set": "cases"}
 """Keys that are written otherwise than the field is called: as the option of the command line is."""
 
 
@@ -60,6 +60,7 @@ class ProjectConfig(BaseModel):
     known_issues: Path | None = Field(default=None, strict=False)
     offline: bool | None = None
     layerwise: bool | None = None
+    case_set: str | None = None
     save_limit: float | None = Field(default=None, ge=0)
 
     @field_validator("device")

@@ -226,6 +226,7 @@ def _command(cell: Cell) -> str:
         words += ["--device", subject.device]
     if subject.dtype != "float32":
         words += ["--dtype", subject.dtype]
+    words += ["--cases", options["case_set"]] if options.get("case_set", "standard") != "standard" else []
     words += ["--layerwise"] if "each-layer" in cell.run.cases else []
     for name, option in (("model_class", "--class"), ("inputs", "--inputs"), ("known_issues", "--known-issues")):
         if options.get(name):

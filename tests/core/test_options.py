@@ -40,6 +40,7 @@ def test_what_is_not_the_default_is_recorded_as_json_can_hold_it():
         "model_class": "BartModel",
         "time_limit": 1.0,
         "layerwise": True,
+        "case_set": "exhaustive",
         "save_limit": 0,
         "checks": ["losses", "NUM01"],
         "keywords": "numbers or losses",

@@ -22,10 +22,17 @@ from parity.checkpoint.conversion import flags_needed
 from reference.names import Layout, Table, entry_in
 from reference.names.layouts import SPELLINGS
 
+EMBEDDINGS = {"input_ids": "inputs_embeds", "decoder_input_ids": "decoder_inputs_embeds"}
+"""The documented argument that takes embeddings in place of tokens."""
 NOTE_LENGTH = 1000
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _CONVERTED = ("Flax", "TF 2.0")
 _BRACKETED = re.compile(r"[\[{]['\"(].*?[\]}](?=$|[\s.])")
+
+
+def embedding_scale(config: Any) -> float:
+    """The factor of the rows of the embedding table that a config asks for (BART page, ``scale_embedding``)."""
+    return config.d_model**0.5 if getattr(config, "scale_embedding", False) else 1.0
 
 
 def quiet_offline_environment() -> None:

@@ -101,6 +101,20 @@ class HfTfModel(documented.Documented):
         output = self._forward(_tensors(inputs), return_dict=not as_tuple)
         return output if as_tuple else dict(output.items())
 
+    def call_embedded(self, inputs: Mapping[str, np.ndarray], tokens: str) -> Mapping[str, Field]:
+        """``inputs_embeds`` or ``decoder_inputs_embeds`` in place of the tokens, which are None: Keras refuses a call
+        without the first argument."""
+        import tensorflow as tf
+
+        tensors = _tensors(inputs)
+        half = self._model.get_decoder() if tokens == "decoder_input_ids" else self._model.get_encoder()
+        rows = tf.gather(half.embed_tokens.weights[0], tensors[tokens]) * common.embedding_scale(self._model.config)
+        given = {"input_ids": tensors["input_ids"], **tensors, tokens: None, common.EMBEDDINGS[tokens]: rows}
+        return dict(self._forward(given).items())
+
+    def call_uncached(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
+        return dict(self._forward({**_tensors(inputs), "use_cache": False}).items())
+
     def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         """``model.get_encoder()``, then a call with ``encoder_outputs`` and None for ``input_ids``.
 

@@ -158,6 +158,19 @@ class HfTorchModel(documented.Documented):
         output = self._forward(self._tensors(inputs), return_dict=not as_tuple)
         return output if as_tuple else dict(output.items())
 
+    def call_embedded(self, inputs: Mapping[str, np.ndarray], tokens: str) -> Mapping[str, Field]:
+        """``inputs_embeds`` or ``decoder_inputs_embeds`` in place of the tokens."""
+        tensors = self._tensors(inputs)
+        ids = tensors.pop(tokens)
+        whole = self._model
+        if "decoder_input_ids" in inputs:
+            whole = whole.get_decoder() if tokens == "decoder_input_ids" else whole.get_encoder()
+        rows = whole.get_input_embeddings().weight[ids] * common.embedding_scale(whole.config)
+        return dict(self._forward({**tensors, common.EMBEDDINGS[tokens]: rows}).items())
+
+    def call_uncached(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
+        return dict(self._forward({**self._tensors(inputs), "use_cache": False}).items())
+
     def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         """``model.get_encoder()``, then a call with ``encoder_outputs`` and all inputs but ``input_ids``."""
         tensors = self._tensors(inputs)

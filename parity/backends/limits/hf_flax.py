@@ -22,6 +22,8 @@ def lacking(question: Question) -> dict[str, str]:
         "cross_cache": f"{name} does not cache keys and values of the source",
         "reorder_cache": f"{name} reorders its cache only inside generate",
         "modes": f"{name} has no train and eval modes: its call has an argument train",
+        "embedded": f"{name} takes no embeddings in place of tokens",
+        "uncached": f"{name} has no argument use_cache",
         "plain_load": f"{name} loads in float32 with and without arguments",
     }
     if question.version[1] > 37:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from parity.backends.capabilities import DOCUMENTED, INPUTS, OPERATIONS, OTHER_CLASSES, SAVING
+from parity.backends.capabilities import DOCUMENTED, INPUTS, OPERATIONS, OTHER_CALLS, OTHER_CLASSES, SAVING
 from parity.backends.protocol import UnexpectedReturn
 from parity.core.model_spec import ModelSpec
 from parity.core.subject import DEVICES, DTYPES
@@ -51,7 +51,7 @@ class Offer:
 
     def __post_init__(self) -> None:
         reason = "not tested for a model of your own"
-        for word in (*SAVING, *DOCUMENTED, *OTHER_CLASSES):
+        for word in (*SAVING, *DOCUMENTED, *OTHER_CLASSES, *OTHER_CALLS):
             self.lacking.setdefault(word, reason)
         self.lacking.setdefault("layerwise", reason)
         for word in (*DTYPES, *DEVICES):

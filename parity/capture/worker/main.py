@@ -19,6 +19,7 @@ if __name__ == "__main__" and sys.path and Path(sys.path[0] or ".").resolve() ==
     # Python puts a script's folder first on sys.path, where our file names would shadow other packages.
     del sys.path[0]
 
+import dataclasses
 import faulthandler
 import gc
 import importlib
@@ -317,8 +318,10 @@ class Worker:
 
         def seed_load() -> None:
             """The first load of every case initialises parameters alike, in whichever process; a second one differs."""
-            about = task["provenance"]
+            about = dict(task["provenance"])
             names = ("stack", "backend", "variant", "dtype", "model_class", "checkpoint_digest")
+            # A fault draws the same numbers as the unmodified variant, so that only its own effect differs.
+            about |= {"variant": str(dataclasses.replace(variant, mutant=""))}
             seed_random("load", *(str(about.get(name)) for name in names), str(next(loads)))
 
         def load() -> Any:

@@ -121,6 +121,25 @@ def _encode_decode(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     return _forward(session, inputs, "encode_then_decode")
 
 
+def _embedded(session: Session, inputs: Mapping[str, np.ndarray], tokens: str) -> Trace:
+    """The call with embeddings in place of ``tokens``. A reference computes it from the tokens: both are documented to
+    be the same."""
+    return _by_method(session, inputs, "call_embedded", tokens=tokens)
+
+
+def _uncached(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
+    """The call with ``use_cache=False``. A reference returns no cache anyway."""
+    return _by_method(session, inputs, "call_uncached")
+
+
+def _by_method(session: Session, inputs: Mapping[str, np.ndarray], method: str, **keywords: Any) -> Trace:
+    model = session.current()
+    if not hasattr(model, method):
+        return _forward(session, inputs)
+    arrays, dtypes, facts = flatten(session.call(inputs, method, **keywords), model.to_numpy)
+    return Trace(arrays, {"fields": facts}, dtypes=dict(dtypes))
+
+
 def _repeat(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     """The same call twice, compared bit for bit; only digests are stored."""
     digests = []
@@ -263,6 +282,8 @@ _OPERATIONS: dict[str, Callable[..., Trace]] = {
     "encode_decode": _encode_decode,
     "repeat": _repeat,
     "tuple": _tuple,
+    "embedded": _embedded,
+    "uncached": _uncached,
     "gradients": _gradients,
     "decode_steps": decoding.decode_steps,
     "generate": decoding.generate,

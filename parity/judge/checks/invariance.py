@@ -61,6 +61,38 @@ def encode_then_decode(evidence: Evidence) -> Iterator[Result]:
 
 
 @check(
+    "CALL02",
+    claim="embeddings in place of tokens give what the tokens give",
+    source="BART page, inputs_embeds and decoder_inputs_embeds: an embedded representation instead of the ids",
+    likely_cause="the argument is ignored or bound to the other half, or embeddings are scaled twice",
+    cases=("forward.inputs-embeds", "forward.decoder-inputs-embeds"),
+    depends_on=("forward",),
+)
+def embeddings_instead_of_tokens(evidence: Evidence) -> Iterator[Result]:
+    """Embeddings are the rows of the table, times the scale that the config asks for.
+
+    Padding is not compared: RoBERTa finds it by its tokens, and counts other positions there.
+    """
+    for row, lengths in enumerate(row_lengths(evidence)):
+        yield from evidence.between(evidence.case.name, "forward", own_row(row, lengths), own_row(row, lengths))
+
+
+@check(
+    "CALL03",
+    claim="without a cache the call returns the same, and no cache",
+    source="BART page, use_cache: past_key_values are returned if it is set",
+    likely_cause="another path without a cache, or an argument that is ignored",
+    cases=("forward.no-cache",),
+    depends_on=("forward",),
+)
+def without_a_cache(evidence: Evidence) -> Iterator[Result]:
+    """Training uses this path."""
+    fields = [fact["field"] for fact in evidence.trace.facts["fields"]]
+    yield Finding("past_key_values" not in fields, "past_key_values were returned", "past_key_values")
+    yield from evidence.between("forward.no-cache", "forward", whole, whole)
+
+
+@check(
     "PAD01",
     claim="right padding does not change a row: as a single row without padding it gives the same outputs",
     source=_MASK,

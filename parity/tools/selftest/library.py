@@ -419,7 +419,7 @@ class Runner:
         out = self.folder / str(self._number)
         manifest = capture(
             [fixture(checkpoint)],
-            AuditOptions(out=out, cache=self.cache, jobs=self.jobs, time_limit=TIME_LIMIT),
+            AuditOptions(out=out, cache=self.cache, jobs=self.jobs, time_limit=TIME_LIMIT, case_set="exhaustive"),
             derive=DERIVED,
             narrow=narrow,
             progress=self.progress,

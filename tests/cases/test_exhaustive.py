@@ -1,0 +1,34 @@
+"""Which further cases each class has: embeddings where its decoder inputs are given, and a call without a cache."""
+
+from __future__ import annotations
+
+import pytest
+
+from parity.cases.exhaustive import exhaustive_cases
+from parity.cases.standard import standard_cases
+from parity.checkpoint.inspection import inspect_checkpoint
+from parity.core.resources import fixture
+
+BOTH = ["forward.inputs-embeds", "forward.decoder-inputs-embeds"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("bart-odd", [*BOTH, "forward.no-cache"]),
+        ("bart-bare", [*BOTH, "forward.no-cache"]),
+        ("bert2bert", [*BOTH, "forward.no-cache"]),
+        ("bart-causal", ["forward.inputs-embeds", "forward.no-cache"]),
+        ("wav2vec2-bert", ["forward.decoder-inputs-embeds", "forward.no-cache"]),
+        ("bart-labels", []),
+        ("bart-span", []),
+    ],
+)
+def test_each_class_has_the_cases_that_it_documents(name, expected):
+    model_spec = inspect_checkpoint(fixture(name)).model_spec
+    standard = standard_cases(model_spec)
+    found = list(exhaustive_cases(model_spec, standard))
+    assert [case.name for case in found] == expected
+    forward = next(case for case in standard if case.name == "forward")
+    assert all(case.inputs == forward.inputs for case in found)
+    assert not {case.digest for case in found} & {case.digest for case in standard}

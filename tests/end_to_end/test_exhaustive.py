@@ -1,0 +1,52 @@
+"""``--cases exhaustive``: what it adds passes, and an ignored argument fails."""
+
+from __future__ import annotations
+
+import pytest
+
+from parity import api
+from parity.core.errors import InputError
+from parity.core.resources import fixture
+from parity.tools.selftest.arguments import Ignored
+from parity.tools.selftest.library import LIBRARIES, Runner
+from tests.end_to_end.conftest import shared_cache
+
+ADDED = {
+    ("CALL02", "forward.inputs-embeds"),
+    ("CALL02", "forward.decoder-inputs-embeds"),
+    ("CALL03", "forward.no-cache"),
+}
+
+
+@pytest.mark.full
+def test_further_cases_pass(tmp_path, tmp_path_factory):
+    report = api.audit(
+        [fixture("bart-odd"), fixture("bart-bare")],
+        backends=["hf-torch", "hf-tf"],
+        checks=["CALL02", "CALL03"],
+        case_set="exhaustive",
+        cache=shared_cache(tmp_path_factory),
+        out=tmp_path / "run",
+    )
+    assert {(verdict.check, verdict.case) for verdict in report.verdicts if verdict.status == "pass"} == ADDED
+    assert report.totals.fail == report.totals.error == 0
+
+
+@pytest.mark.full
+def test_an_argument_that_is_ignored_fails(tmp_path, tmp_path_factory):
+    runner = Runner(LIBRARIES["hf-torch"], tmp_path, shared_cache(tmp_path_factory), None, None)
+    names = ("inputs_embeds", "decoder_inputs_embeds", "use_cache")
+    faults = [Ignored("BartForConditionalGeneration", "forward", name) for name in names]
+    found = runner.run(
+        "bart-odd", {each: [("eager", "")] for each in faults}, ("load", "forward", "embedded", "uncached")
+    )
+    assert [(each.outcome, each.checks, each.case) for each in found] == [
+        ("detected", ["CALL02"], "forward.inputs-embeds"),
+        ("detected", ["CALL02"], "forward.decoder-inputs-embeds"),
+        ("detected", ["CALL03"], "forward.no-cache"),
+    ]
+
+
+def test_another_set_of_cases_is_one_line():
+    with pytest.raises(InputError, match="no set of cases is called all"):
+        api.audit([fixture("bart-odd")], case_set="all")
