@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-import numpy as np
+import inspect
 
-from parity.backends.capabilities import DOCUMENTED, OPERATIONS, OTHER_CLASSES, SAVING
+import numpy as np
+import transformers
+
+from parity.backends.capabilities import DOCUMENTED, OPERATIONS, OTHER_CALLS, OTHER_CLASSES, SAVING
 from tests.backends.samples import BATCH, LAYERS, TGT, Answers
 from tests.backends.subjects import ROUNDING, assert_near, can, expected_names, only
+
+
+def test_flax_takes_neither_embeddings_nor_a_switch_of_the_cache() -> None:
+    """Which is why it lacks ``OTHER_CALLS``."""
+    call = inspect.signature(transformers.FlaxBartForConditionalGeneration.__call__)
+    assert not {"inputs_embeds", "decoder_inputs_embeds", "use_cache"} & set(call.parameters)
 
 
 class TestCapabilities:
@@ -16,8 +25,9 @@ class TestCapabilities:
         methods = {name.removeprefix("test_") for name in dir(self) if name.startswith("test_")}
         elsewhere = {"load", "hidden_states", "default_decoder_inputs", "encode_decode", "gradients", "other_searches"}
         elsewhere |= {"forced_end", "empty_source"}  # only engines lack them: tests/engines
-        # What is saved and what is documented is captured in audits: tests/end_to_end/test_saving.py, test_audit.py.
-        assert set(OPERATIONS) - elsewhere - {*SAVING, *DOCUMENTED, *OTHER_CLASSES} <= methods
+        # What is saved, what is documented, and calls in another way are captured in audits:
+        # tests/end_to_end/test_saving.py, test_audit.py, test_exhaustive.py.
+        assert set(OPERATIONS) - elsewhere - {*SAVING, *DOCUMENTED, *OTHER_CLASSES, *OTHER_CALLS} <= methods
 
     def test_labels(self, captured: tuple[str, Answers]) -> None:
         name, given = captured

@@ -152,6 +152,10 @@ def test_files_are_followed_from_import_to_import(tmp_path):
     }
 
 
+LIBRARY_HOSTS = [name for name in MUTANT_HOSTS if name.startswith("mutant-hf-")]
+"""The hosts of mutations of a library, in one module: they import the adapters of all three."""
+
+
 def digests(root):
     sources = OwnSources(root)
     return {name: sources.digest(name) for name in (*BACKENDS, *MUTANT_HOSTS)}
@@ -169,9 +173,9 @@ def copied(tmp_path_factory):
 @pytest.mark.parametrize(
     ("edited", "changed"),
     [
-        ("parity/backends/hf/flax_backend.py", {"hf-flax"}),
+        ("parity/backends/hf/flax_backend.py", {"hf-flax", *LIBRARY_HOSTS}),
         ("parity/backends/hf/config.py", {"hf-config"}),
-        ("parity/backends/hf/torch_backend.py", {"hf-torch"}),
+        ("parity/backends/hf/torch_backend.py", {"hf-torch", *LIBRARY_HOSTS}),
         ("parity/backends/mutants/masks.py", set(MUTANT_HOSTS)),
         ("parity/backends/registry.py", set()),
         ("parity/core/backends.py", set()),
@@ -179,9 +183,9 @@ def copied(tmp_path_factory):
         ("parity/backends/limits/mutants.py", set()),
         ("parity/backends/capabilities.py", set()),
         ("parity/capture/plan.py", set()),
-        ("parity/backends/torch_util.py", {"reference-torch", "hf-torch", "mutant", "mutant-flax"}),
-        ("parity/backends/hf/documented.py", {"hf-torch", "hf-tf", "hf-flax", "hf-config"}),
-        ("parity/backends/hf/common.py", {name for name in BACKENDS if name.startswith("hf-")}),
+        ("parity/backends/torch_util.py", {"reference-torch", "hf-torch", "mutant", "mutant-flax", *LIBRARY_HOSTS}),
+        ("parity/backends/hf/documented.py", {"hf-torch", "hf-tf", "hf-flax", "hf-config", *LIBRARY_HOSTS}),
+        ("parity/backends/hf/common.py", {name for name in BACKENDS if name.startswith("hf-")} | {*LIBRARY_HOSTS}),
         ("parity/backends/protocol.py", {*BACKENDS, *MUTANT_HOSTS}),
         ("reference/in_flax/stacks.py", {"reference-flax", "mutant", "mutant-flax"}),
     ],

@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from parity.backends.mutants.library_host import IGNORES
+from parity.core.backends import library_backends
 from parity.tools.selftest.library import CHUNK, LIBRARIES, MutationResult, Runner, store, stored
 
 FIXTURES = ("bart-odd", "bart-bare", "bart-labels", "bart-span", "bart-causal", "bert2bert", "wav2vec2-bert")
 """One checkpoint of each class whose arguments are in the table."""
+LIBRARY = library_backends(framework="torch")[0]
 GENERATES = "bart-odd"
 """The checkpoint on which the arguments of ``generate`` are ignored."""
 OF_GENERATION = ("generate", "score", "generation_settings")
@@ -93,7 +95,7 @@ def measure(
     done = {(each.module, each.mutation): each for each in stored(out)}
     found = []
     with tempfile.TemporaryDirectory(prefix="parity-arguments-") as folder:
-        runner = Runner(LIBRARIES["hf-torch"], Path(folder), cache, jobs, None)
+        runner = Runner(LIBRARIES[LIBRARY], Path(folder), cache, jobs, None)
         for checkpoint in fixtures:
             for method, operations in (("forward", ()), ("generate", OF_GENERATION)):
                 if method == "generate" and checkpoint != GENERATES:

@@ -15,6 +15,7 @@ import os
 import random
 import sys
 import tempfile
+import tomllib
 import types
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -72,56 +73,23 @@ class Library:
     attention: tuple[str, ...]
 
 
-LIBRARIES = {
-    "hf-torch": Library(
-        "mutant-hf-torch",
-        {
-            "bart-odd": (
-                "transformers.models.bart.modeling_bart",
-                "transformers.generation.utils",
-                "transformers.generation.logits_process",
-                "transformers.generation.stopping_criteria",
-                "transformers.generation.configuration_utils",
-                "transformers.cache_utils",
-                "transformers.masking_utils",
-                "transformers.modeling_attn_mask_utils",
-                "transformers.integrations.sdpa_attention",
-                "transformers.loss.loss_utils",
-                "transformers.modeling_utils",
-            ),
-            "bert2bert": (
-                "transformers.models.encoder_decoder.modeling_encoder_decoder",
-                "transformers.models.bert.modeling_bert",
-            ),
-        },
-        ("eager", "sdpa"),
-    ),
-    "hf-tf": Library(
-        "mutant-hf-tf",
-        {
-            "bart-odd": (
-                "transformers.models.bart.modeling_tf_bart",
-                "transformers.generation.tf_utils",
-                "transformers.generation.tf_logits_process",
-                "transformers.modeling_tf_utils",
-            )
-        },
-        ("eager",),
-    ),
-    "hf-flax": Library(
-        "mutant-hf-flax",
-        {
-            "bart-odd": (
-                "transformers.models.bart.modeling_flax_bart",
-                "transformers.generation.flax_utils",
-                "transformers.generation.flax_logits_process",
-                "transformers.modeling_flax_utils",
-            )
-        },
-        ("eager",),
-    ),
-}
-"""By the name of the backend that is mutated."""
+TABLE = Path(__file__).with_name("libraries.toml")
+
+
+def _libraries() -> dict[str, Library]:
+    """The table, by the name of the backend that is mutated."""
+    found = tomllib.loads(TABLE.read_text(encoding="utf-8"))
+    return {
+        name: Library(
+            f"mutant-{name}",
+            {checkpoint: tuple(modules) for checkpoint, modules in row["modules"].items()},
+            tuple(row["attention"]),
+        )
+        for name, row in found.items()
+    }
+
+
+LIBRARIES = _libraries()
 
 
 class MutationResult(BaseModel):

@@ -13,7 +13,7 @@ from reference.generation import DOCUMENTED, Dialect, GenerationSettings, genera
 from reference.generation import dialect as dialects
 from reference.generation.choices import Ranked, choices
 from tests.profiles import examples
-from tests.reference.generation.samples import END, PAD, START, Told, drawn, fed, given
+from tests.reference.generation.samples import END, PAD, START, A, Told, drawn, fed, given
 
 DIALECTS = [value for value in vars(dialects).values() if isinstance(value, Dialect)]
 SETTINGS = st.fixed_dictionaries(
@@ -125,6 +125,7 @@ BEAMS = [
 ]
 IDS = {"eos_token_id": END, "pad_token_id": PAD, "bos_token_id": START}
 TELLING = {
+    "end_after_forced": [given(num_beams=2, max_length=7, forced_bos_token_id=A)],
     "default_max_length": [GenerationSettings.from_dict(IDS, min_length=19, max_length=20), given(min_length=19)],
     "min_length": [given(max_length=7, min_length=3)],
     "min_new_tokens": [given(max_length=7, min_new_tokens=3)],
