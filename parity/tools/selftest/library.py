@@ -37,7 +37,7 @@ from parity.core.records import Report, Verdict
 from parity.core.resources import fixture
 from parity.core.subject import Subject, Variant
 from parity.core.trace import Trace
-from parity.judge.followup.cases import NOISE_FLOOR_TEXT
+from parity.judge.selection import for_tolerances
 
 if TYPE_CHECKING:
     from parity.capture.task import Event
@@ -415,15 +415,7 @@ def _judged(mutation: Fault, report: Report, answers: Mapping[tuple[str, str], s
 
 def _narrowed(case: Case, wanted: set[str], known: Mapping[str, str]) -> Case | None:
     """A case with the roles that run it: candidates only those that are wanted, or that follow from their answers."""
-    from dataclasses import replace
-
-    if case.name in wanted or case.name not in known:
-        return case
-    if case.name == NOISE_FLOOR_TEXT:
-        return replace(case, notes={**case.notes, "roles": ["oracle"]})
-    if not case.notes.get("sets_noise_floor"):
-        return None
-    return replace(case, notes={**case.notes, "roles": ["oracle", "noise_floor"]})
+    return case if case.name in wanted or case.name not in known else for_tolerances(case)
 
 
 def _new_failures(report: Report, name: str) -> Iterator[Verdict]:
