@@ -7,12 +7,30 @@ from typing import Any, cast
 
 import pytest
 
+from parity.backends.engines.conversion import RECORD, read_record
+from parity.checkpoint.inspection import inspect_checkpoint
+from parity.core.resources import fixture
 from tests.end_to_end.conftest import shared_cache
 
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shared_cache(tmp_path_factory)
+
+
+def exported_of(cache: Path, name: str) -> Path:
+    """The folder below the cache with the float32 export of a fixture, which an audit has made."""
+    digest = inspect_checkpoint(fixture(name)).digest
+    folders = [path.parent for path in (cache / "engines").glob(f"*/{RECORD}")]
+    records = {folder: read_record(folder) for folder in folders}
+    found = [
+        folder
+        for folder, record in records.items()
+        if (record["engine"], record["checkpoint"]) == ("onnxruntime", digest)
+        and "quantisation" not in record["settings"]
+    ]
+    assert len(found) == 1, found
+    return found[0]
 
 
 @pytest.fixture(scope="session")

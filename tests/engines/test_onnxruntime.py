@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import shutil
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from parity import InputError, api
 from parity.backends.engines.conversion import RECORD
 from parity.core.resources import fixture
+from tests.engines.conftest import exported_of
 from tests.engines.onnx_faults import BASIC, FAULTS, Graph
 
 pytestmark = [
@@ -41,16 +41,10 @@ def run(cache, tmp_path_factory):
 @pytest.fixture(scope="module")
 def exported(run, cache):
     """The folder of the export, after an audit that passed."""
-    before = set((cache / "engines").glob("*")) if (cache / "engines").is_dir() else set()
     report = run()
     statuses = {verdict.check: verdict.status for verdict in report.verdicts if verdict.status != "skip"}
     assert statuses == {"NUM01": "pass", "NUM04": "pass"}
-    made = [each for each in (cache / "engines").iterdir() if each not in before] or [
-        each
-        for each in (cache / "engines").iterdir()
-        if json.loads((each / RECORD).read_text())["engine"] == "onnxruntime"
-    ]
-    return made[0]
+    return exported_of(cache, CHECKPOINT)
 
 
 def failures(report):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import shutil
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from parity import api
 from parity.backends.engines.conversion import RECORD
 from parity.core.resources import fixture
+from tests.engines.conftest import exported_of
 from tests.engines.onnx_faults import BASIC, FAULTS, Graph
 
 pytestmark = [
@@ -43,10 +43,7 @@ def exported(run, cache):
     """The folder of the export, after an audit that passed."""
     statuses = {verdict.check: verdict.status for verdict in run().verdicts if verdict.status != "skip"}
     assert statuses == {"NUM01": "pass", "NUM04": "pass"}
-    records = [
-        json.loads(path.read_text()) | {"folder": path.parent} for path in (cache / "engines").glob(f"*/{RECORD}")
-    ]
-    return next(record["folder"] for record in records if (record["folder"] / "model.onnx").is_file())
+    return exported_of(cache, "bart-odd")
 
 
 @pytest.mark.parametrize("name", [*BASIC, *list(FAULTS)[:2]])
