@@ -10,18 +10,17 @@ No framework is imported here except the module that is mutated.
 from __future__ import annotations
 
 import ast
+import copy
 import functools
 import importlib
 import importlib.util
 import inspect
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-NAME = "{module}-{number}"
-"""The name of a mutation: the module, and its index among the mutations of that file."""
 NOT_NUMERIC = ("logger", "warnings", "logging")
 """Objects whose calls are not mutated: they write messages."""
 SIBLINGS = ("self", "config")
@@ -75,7 +74,7 @@ class Mutation:
 
     @property
     def name(self) -> str:
-        return NAME.format(module=self.module, number=self.number)
+        return f"{self.module}-{self.number}"
 
     @property
     def text(self) -> str:
@@ -95,6 +94,10 @@ class _Site:
     """What a report shows of both: of a statement its condition, of a call its lost keyword."""
     put: Callable[[ast.AST], None]
 
+    @property
+    def line(self) -> int:
+        return getattr(self.node, "lineno", 0)
+
 
 def mutations(module: str) -> list[Mutation]:
     """Every mutation of a module's functions, in a fixed order.
@@ -106,9 +109,9 @@ def mutations(module: str) -> list[Mutation]:
     Raises:
         ImportError: there is no such module.
     """
-    tree = ast.parse(_source_file(module).read_text(encoding="utf-8"))
+    tree = ast.parse(source_file(module).read_text(encoding="utf-8"))
     return [
-        Mutation(module, number, site.operator, site.function, _line(site.node), *map(_text, site.shown))
+        Mutation(module, number, site.operator, site.function, site.line, *map(_text, site.shown))
         for number, site in enumerate(_sites(tree))
     ]
 
@@ -119,11 +122,11 @@ def apply(name: str) -> Callable[[], None]:
     Raises:
         LookupError: the module has no such mutation, or its function is not found in the module.
     """
-    module, _, number = name.rpartition("-")
+    module, number = module_of(name), int(name.rpartition("-")[2])
     imported = importlib.import_module(module)
-    path = _source_file(module)
+    path = source_file(module)
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    site = next((site for index, site in enumerate(_sites(tree)) if index == int(number)), None)
+    site = next((site for index, site in enumerate(_sites(tree)) if index == number), None)
     if site is None:
         raise LookupError(f"{path}: has no mutation {number}")
     site.put(ast.copy_location(site.new, site.node))
@@ -147,16 +150,17 @@ def apply(name: str) -> Callable[[], None]:
     return restore
 
 
-def _source_file(module: str) -> Path:
+def module_of(name: str) -> str:
+    """The module of a mutation with this name."""
+    return name.rpartition("-")[0]
+
+
+def source_file(module: str) -> Path:
     """The module's file, without importing it."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
         raise ImportError(f"{module}: no such module")
     return Path(spec.origin)
-
-
-def _line(node: ast.AST) -> int:
-    return getattr(node, "lineno", 0)
 
 
 def _text(node: ast.AST | None) -> str:
@@ -208,9 +212,9 @@ def _is_filled(cell: types.CellType) -> bool:
 
 def _sites(tree: ast.Module) -> Iterator[_Site]:
     for name, function in _definitions(tree.body, ""):
-        siblings = _attributes(function)
+        attributes = _other_attributes(function)
         for node, put in _nodes(function):
-            for operator, new, *shown in _replacements(node, siblings):
+            for operator, new, *shown in _replacements(node, attributes):
                 # Without a call of super a method has another closure, and its code cannot be exchanged.
                 if _calls_super(new) or not _calls_super(node):
                     yield _Site(name, operator, node, new, tuple(shown) or (node, new), put)
@@ -231,34 +235,28 @@ def _definitions(body: Iterable[ast.stmt], prefix: str) -> Iterator[tuple[str, a
             yield from _definitions([*statement.body, *statement.orelse], prefix)
 
 
-def _nodes(function: ast.FunctionDef) -> Iterator[tuple[ast.AST, Callable[[ast.AST], None]]]:
-    """Every node of a function's body, each with a function that replaces it; outer nodes first."""
-    left: list[tuple[ast.AST, Callable[[ast.AST], None]]] = []
+def _nodes(parent: ast.AST) -> Iterator[tuple[ast.AST, Callable[[ast.AST], None]]]:
+    """Every node below another that may be replaced, each with a function that does; outer nodes first."""
+    for node, put in _children(parent):
+        if not _is_message(node):
+            yield node, put
+            yield from _nodes(node)
 
-    def children(node: ast.AST) -> list[tuple[ast.AST, Callable[[ast.AST], None]]]:
-        found = []
-        for field, value in ast.iter_fields(node):
-            if field in ("annotation", "returns", "decorator_list", "args_defaults", "type_params", "ctx"):
-                continue
-            if isinstance(node, ast.FunctionDef | ast.Lambda) and field == "args":
-                continue
-            if isinstance(value, list):
-                found += [
-                    (item, functools.partial(value.__setitem__, index))
-                    for index, item in enumerate(value)
-                    if isinstance(item, ast.AST)
-                ]
-            elif isinstance(value, ast.AST):
-                found.append((value, functools.partial(setattr, node, field)))
-        return found
 
-    left += reversed(children(function))
-    while left:
-        node, put = left.pop()
-        if _is_message(node):
+def _children(parent: ast.AST) -> Iterator[tuple[ast.AST, Callable[[ast.AST], None]]]:
+    """The nodes directly below another, without annotations, decorators and parameters."""
+    left_out = ("annotation", "returns", "decorator_list", "type_params", "ctx")
+    if isinstance(parent, ast.FunctionDef | ast.Lambda):
+        left_out += ("args",)
+    for field, value in ast.iter_fields(parent):
+        if field in left_out:
             continue
-        yield node, put
-        left += reversed(children(node))
+        if isinstance(value, ast.AST):
+            yield value, functools.partial(setattr, parent, field)
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                if isinstance(item, ast.AST):
+                    yield item, functools.partial(value.__setitem__, index)
 
 
 def _is_message(node: ast.AST) -> bool:
@@ -275,20 +273,29 @@ def _is_message(node: ast.AST) -> bool:
     return isinstance(called, ast.Name) and called.id in NOT_NUMERIC
 
 
-def _attributes(function: ast.FunctionDef) -> dict[tuple[str, bool], list[str]]:
-    """Attributes that a function reads, by object and by whether they are called."""
+def _other_attributes(function: ast.FunctionDef) -> dict[int, str]:
+    """By the id of a node that reads an attribute: the next one that the function reads of the same object, also called
+    or also not; none where there is no other."""
     called = {id(node.func) for node in ast.walk(function) if isinstance(node, ast.Call)}
-    found: dict[tuple[str, bool], list[str]] = {}
+    reads: dict[tuple[str, bool], list[ast.Attribute]] = {}
     for node in ast.walk(function):
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in SIBLINGS:
-            names = found.setdefault((node.value.id, id(node) in called), [])
-            if isinstance(node.ctx, ast.Load) and node.attr not in names:
-                names.append(node.attr)
-            node._called = id(node) in called  # type: ignore[attr-defined]
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.ctx, ast.Load)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in SIBLINGS
+        ):
+            reads.setdefault((node.value.id, id(node) in called), []).append(node)
+    found = {}
+    for nodes in reads.values():
+        names = list(dict.fromkeys(node.attr for node in nodes))
+        following = dict(zip(names, [*names[1:], names[0]], strict=True))
+        if len(names) > 1:
+            found |= {id(node): following[node.attr] for node in nodes}
     return found
 
 
-def _replacements(node: ast.AST, siblings: dict[tuple[str, bool], list[str]]) -> Iterator[tuple[Any, ...]]:
+def _replacements(node: ast.AST, attributes: Mapping[int, str]) -> Iterator[tuple[Any, ...]]:
     """Each change of a node: its operator, the node that takes its place, and what is shown if it is not the two."""
     if isinstance(node, ast.Compare) and len(node.ops) == 1:
         for operator, other in _COMPARED.get(type(node.ops[0]), ()):
@@ -304,23 +311,17 @@ def _replacements(node: ast.AST, siblings: dict[tuple[str, bool], list[str]]) ->
     elif isinstance(node, ast.Constant):
         if (other := _other_constant(node.value)) is not None:
             yield "constant", ast.Constant(other)
-    elif isinstance(node, ast.If):
-        test = _negated(node.test)
-        yield "negated condition", ast.If(test, node.body, node.orelse), node.test, test
-    elif isinstance(node, ast.IfExp):
-        test = _negated(node.test)
-        yield "negated condition", ast.IfExp(test, node.body, node.orelse), node.test, test
+    elif isinstance(node, ast.If | ast.IfExp):
+        test = ast.UnaryOp(ast.Not(), node.test)
+        negated = copy.copy(node)
+        negated.test = test
+        yield "negated condition", negated, node.test, test
     elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
         yield "removed call", ast.Pass(), node, None
     elif isinstance(node, ast.Call):
         yield from _other_calls(node)
-    elif isinstance(node, ast.Attribute) and hasattr(node, "_called") and isinstance(node.ctx, ast.Load):
-        names = siblings[node.value.id, node._called]  # type: ignore[attr-defined]
-        if len(names) > 1:
-            yield (
-                "other attribute",
-                ast.Attribute(node.value, names[(names.index(node.attr) + 1) % len(names)], node.ctx),
-            )
+    elif isinstance(node, ast.Attribute) and id(node) in attributes:
+        yield "other attribute", ast.Attribute(node.value, attributes[id(node)], node.ctx)
 
 
 def _other_calls(node: ast.Call) -> Iterator[tuple[Any, ...]]:
@@ -335,10 +336,6 @@ def _other_calls(node: ast.Call) -> Iterator[tuple[Any, ...]]:
         if keyword.arg is not None:
             rest = node.keywords[:index] + node.keywords[index + 1 :]
             yield "dropped keyword", ast.Call(node.func, node.args, rest), keyword, None
-
-
-def _negated(test: ast.expr) -> ast.expr:
-    return ast.UnaryOp(ast.Not(), test)
 
 
 def _is_text(node: ast.BinOp) -> bool:
