@@ -228,11 +228,12 @@ def _make_cases(checkpoint: Checkpoint, rows: list[Row] | None, options: AuditOp
     from parity.cases.standard import standard_cases
 
     standard = list(standard_cases(model_spec, rows, checkpoint.generation))
+    further = []
     if options.case_set == "exhaustive":
         from parity.cases.exhaustive import exhaustive_cases
 
-        standard += exhaustive_cases(model_spec, standard)
-    return [*standard, *documented_cases(model_spec, standard), *file_cases(model_spec, checkpoint.path)]
+        further = exhaustive_cases(model_spec, standard)
+    return [*standard, *further, *documented_cases(model_spec, standard), *file_cases(model_spec, checkpoint.path)]
 
 
 def _inspect(

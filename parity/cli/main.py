@@ -281,7 +281,7 @@ def _library_selftest(
     from parity.tools.selftest.library import ENOUGH, LibraryScore, mutate_library
     from parity.tools.selftest.render_library import show_library, write_library
 
-    def told(so_far: LibraryScore) -> None:
+    def show_progress(so_far: LibraryScore) -> None:
         counts = f"{so_far.count('detected')} detected, {so_far.count('survived')} survived"
         console(stderr=True).print(f"{len(so_far.results)} mutations: {counts}", markup=False)
 
@@ -294,7 +294,7 @@ def _library_selftest(
         out=results,
         cache=cache,
         jobs=jobs,
-        told=told,
+        on_results=show_progress,
     )
     if out is not None:
         write_library(found, out, f"parity selftest --library {library} --count {count} --seed {seed}")

@@ -8,7 +8,7 @@ from parity import api
 from parity.core.errors import InputError
 from parity.core.resources import fixture
 from parity.tools.selftest.arguments import Ignored
-from parity.tools.selftest.library import LIBRARIES, Runner
+from parity.tools.selftest.library import LIBRARIES, Runner, of_operations
 from tests.end_to_end.conftest import shared_cache
 
 ADDED = {
@@ -38,7 +38,7 @@ def test_an_argument_that_is_ignored_fails(tmp_path, tmp_path_factory):
     names = ("inputs_embeds", "decoder_inputs_embeds", "use_cache")
     faults = [Ignored("BartForConditionalGeneration", "forward", name) for name in names]
     found = runner.run(
-        "bart-odd", {each: [("eager", "")] for each in faults}, ("load", "forward", "embedded", "uncached")
+        "bart-odd", dict.fromkeys(faults, ("eager",)), of_operations("load", "forward", "embedded", "uncached")
     )
     assert [(each.outcome, each.checks, each.case) for each in found] == [
         ("detected", ["CALL02"], "forward.inputs-embeds"),

@@ -109,7 +109,7 @@ class HfTfModel(documented.Documented):
         tensors = _tensors(inputs)
         half = self._model.get_decoder() if tokens == "decoder_input_ids" else self._model.get_encoder()
         rows = tf.gather(half.embed_tokens.weights[0], tensors[tokens]) * common.embedding_scale(self._model.config)
-        given = {"input_ids": tensors["input_ids"], **tensors, tokens: None, common.EMBEDDINGS[tokens]: rows}
+        given = {**tensors, tokens: None, common.EMBEDDINGS[tokens]: rows}
         return dict(self._forward(given).items())
 
     def call_uncached(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:

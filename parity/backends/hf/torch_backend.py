@@ -162,10 +162,10 @@ class HfTorchModel(documented.Documented):
         """``inputs_embeds`` or ``decoder_inputs_embeds`` in place of the tokens."""
         tensors = self._tensors(inputs)
         ids = tensors.pop(tokens)
-        whole = self._model
+        half = self._model
         if "decoder_input_ids" in inputs:
-            whole = whole.get_decoder() if tokens == "decoder_input_ids" else whole.get_encoder()
-        rows = whole.get_input_embeddings().weight[ids] * common.embedding_scale(whole.config)
+            half = half.get_decoder() if tokens == "decoder_input_ids" else half.get_encoder()
+        rows = half.get_input_embeddings().weight[ids] * common.embedding_scale(half.config)
         return dict(self._forward({**tensors, common.EMBEDDINGS[tokens]: rows}).items())
 
     def call_uncached(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:

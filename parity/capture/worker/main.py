@@ -318,10 +318,9 @@ class Worker:
 
         def seed_load() -> None:
             """The first load of every case initialises parameters alike, in whichever process; a second one differs."""
-            about = dict(task["provenance"])
-            names = ("stack", "backend", "variant", "dtype", "model_class", "checkpoint_digest")
             # A fault draws the same numbers as the unmodified variant, so that only its own effect differs.
-            about |= {"variant": str(dataclasses.replace(variant, mutant=""))}
+            about = {**task["provenance"], "variant": str(dataclasses.replace(variant, mutant=""))}
+            names = ("stack", "backend", "variant", "dtype", "model_class", "checkpoint_digest")
             seed_random("load", *(str(about.get(name)) for name in names), str(next(loads)))
 
         def load() -> Any:

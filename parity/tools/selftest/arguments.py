@@ -11,19 +11,31 @@ import argparse
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from parity.backends.mutants.library_host import IGNORES
 from parity.core.backends import library_backends
-from parity.tools.selftest.library import CHUNK, LIBRARIES, MutationResult, Runner, store, stored
+from parity.tools.selftest.library import (
+    CHUNK,
+    LIBRARIES,
+    MutationResult,
+    NarrowCase,
+    Runner,
+    every_case,
+    of_operations,
+    store,
+    stored,
+)
 
 FIXTURES = ("bart-odd", "bart-bare", "bart-labels", "bart-span", "bart-causal", "bert2bert", "wav2vec2-bert")
 """One checkpoint of each class whose arguments are in the table."""
 LIBRARY = library_backends(framework="torch")[0]
 GENERATES = "bart-odd"
 """The checkpoint on which the arguments of ``generate`` are ignored."""
-OF_GENERATION = ("generate", "score", "generation_settings")
+OF_GENERATION = of_operations("generate", "score", "generation_settings")
+"""The cases in which an argument of ``generate`` is ignored."""
 OUTCOMES = {
     "detected": "judged",
     "survived": "an answer changes, and no check fails",
@@ -81,13 +93,14 @@ def measure(
     out: Path | None = None,
     cache: Path | None = None,
     jobs: int | None = None,
-    told: Callable[[str], None] = lambda line: None,
+    report_progress: Callable[[str], None] = lambda line: None,
 ) -> list[MutationResult]:
     """Ignores every argument once.
 
     Args:
         fixtures: the checkpoints.
         out: a JSON Lines file. Results are appended, and those that it has are not computed again.
+        report_progress: called with a line after each chunk.
 
     Returns:
         By class and method, in the order of the signatures.
@@ -97,16 +110,17 @@ def measure(
     with tempfile.TemporaryDirectory(prefix="parity-arguments-") as folder:
         runner = Runner(LIBRARIES[LIBRARY], Path(folder), cache, jobs, None)
         for checkpoint in fixtures:
-            for method, operations in (("forward", ()), ("generate", OF_GENERATION)):
-                if method == "generate" and checkpoint != GENERATES:
-                    continue
+            methods: dict[str, NarrowCase] = {"forward": every_case}
+            if checkpoint == GENERATES:
+                methods["generate"] = OF_GENERATION
+            for method, narrow in methods.items():
                 every = list(_arguments(checkpoint, method))
                 left = [each for each in every if (each.module, each.name) not in done]
                 for start in range(0, len(left), CHUNK):
                     chunk = left[start : start + CHUNK]
-                    for result in runner.run(checkpoint, {each: [("eager", "")] for each in chunk}, operations):
+                    for result in runner.run(checkpoint, dict.fromkeys(chunk, ("eager",)), narrow):
                         done[result.module, result.mutation] = store(out, result)
-                    told(f"{checkpoint} {method}: {min(start + CHUNK, len(left))} of {len(left)}")
+                    report_progress(f"{checkpoint} {method}: {min(start + CHUNK, len(left))} of {len(left)}")
                 found += [done[each.module, each.name] for each in every]
     return found
 
@@ -154,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, default=Path("reports/arguments.md"))
     parser.add_argument("--jobs", type=int)
     given: Any = parser.parse_args(arguments)
-    found = measure(given.fixtures, out=given.results, jobs=given.jobs, told=lambda line: print(line, flush=True))
+    found = measure(given.fixtures, out=given.results, jobs=given.jobs, report_progress=partial(print, flush=True))
     given.out.write_text("\n".join(table(found)) + "\n", encoding="utf-8")
     print(f"{given.out}: {sum(each.outcome == 'detected' for each in found)} of {len(found)} arguments are judged")
     return 0

@@ -18,7 +18,7 @@ import tempfile
 import tomllib
 import types
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import BaseModel, ConfigDict
 
 from parity.backends.mutants.base import UNCHANGED
-from parity.backends.mutants.library_source import Mutation, mutations
+from parity.backends.mutants.library_source import Mutation, module_of, mutations, source_file
 from parity.capture.executor import LocalProcesses
 from parity.capture.in_process import WithCallersModel
 from parity.capture.task import OnEvent, Result, Task
@@ -38,6 +38,7 @@ from parity.core.resources import fixture
 from parity.core.subject import Subject, Variant
 from parity.core.trace import Trace
 from parity.judge.selection import for_tolerances
+from parity.report.export.writing import append
 
 if TYPE_CHECKING:
     from parity.capture.task import Event
@@ -119,11 +120,11 @@ class LibraryScore(BaseModel):
     model_config = ConfigDict(frozen=True)
     library: str
     seed: int
-    population: dict[str, int]
+    population: dict[str, int] = {}
     """By module, the number of mutations of functions that a case executes."""
-    functions: dict[str, tuple[int, int]]
+    functions: dict[str, tuple[int, int]] = {}
     """By module, the number of functions that a case executes, and of all."""
-    results: list[MutationResult]
+    results: list[MutationResult] = []
 
     def count(self, *outcomes: str) -> int:
         return sum(each.outcome in outcomes for each in self.results)
@@ -177,7 +178,7 @@ def mutate_library(
     cache: Path | None = None,
     jobs: int | None = None,
     progress: Callable[[Event], None] | None = None,
-    told: Callable[[LibraryScore], None] = lambda score: None,
+    on_results: Callable[[LibraryScore], None] = lambda score: None,
 ) -> LibraryScore:
     """Draws mutations of a library and runs each.
 
@@ -187,7 +188,7 @@ def mutate_library(
         names: these mutations instead, each with every case.
         modules: draw from these only.
         out: a JSON Lines file. Results are appended as they come, and those that it has are not computed again.
-        told: receives what there is after each chunk.
+        on_results: called after each chunk, with all results so far.
 
     Raises:
         InputError: the library, a module or a mutation is unknown, or ``out`` is another file.
@@ -197,10 +198,14 @@ def mutate_library(
         raise InputError(unknown("no library to mutate is called", name, LIBRARIES))
     library = LIBRARIES[name]
     done = {each.mutation: each for each in stored(out)}
-    score = LibraryScore(library=name, seed=seed, population={}, functions={}, results=[])
     with tempfile.TemporaryDirectory(prefix="parity-mutations-") as folder:
         runner = Runner(library, Path(folder), cache, jobs, progress)
-        drawn = _named(library, names) if names else _draw(library, runner, modules, score, count, seed)
+        score, drawn = LibraryScore(library=name, seed=seed), _named(library, names)
+        if not names:
+            drawn, population, functions = _population(library, runner, modules)
+            random.Random(seed).shuffle(drawn)
+            drawn = drawn[:count]
+            score = LibraryScore(library=name, seed=seed, population=population, functions=functions)
 
         def so_far() -> LibraryScore:
             results = [done[each.mutation.name] for each in drawn if each.mutation.name in done]
@@ -215,7 +220,7 @@ def mutate_library(
             for start in range(0, len(left), CHUNK):
                 for result in runner.results(checkpoint, left[start : start + CHUNK]):
                     done[result.mutation] = store(out, result)
-                told(so_far())
+                on_results(so_far())
     return so_far()
 
 
@@ -234,34 +239,40 @@ def _modules(library: Library, wanted: Sequence[str]) -> dict[str, str]:
 
 def _named(library: Library, names: Sequence[str]) -> list[Drawn]:
     """Raises InputError if there is no such mutation."""
-    modules = _modules(library, list(dict.fromkeys(name.rpartition("-")[0] for name in names)))
+    modules = _modules(library, list(dict.fromkeys(module_of(name) for name in names)))
     found = {each.name: each for module in modules for each in mutations(module)}
     for name in names:
         if name not in found:
-            module = name.rpartition("-")[0]
+            module = module_of(name)
             last = max(each.number for each in found.values() if each.module == module)
             raise InputError(f"{name}: the mutations of {module} are {module}-0 to {module}-{last}")
     return [Drawn(modules[found[name].module], found[name], None) for name in dict.fromkeys(names)]
 
 
-def _draw(
-    library: Library, runner: Runner, wanted: Sequence[str], score: LibraryScore, count: int, seed: int
-) -> list[Drawn]:
-    """Draws from the mutations of all functions that a case executes, and records how many there are."""
-    modules, found = _modules(library, wanted), []
+def _population(
+    library: Library, runner: Runner, wanted: Sequence[str]
+) -> tuple[list[Drawn], dict[str, int], dict[str, tuple[int, int]]]:
+    """The mutations of all functions that a case executes; and by module how many there are, and how many functions are
+    executed, of all."""
+    modules, found, population, functions = _modules(library, wanted), [], {}, {}
     for checkpoint in dict.fromkeys(modules.values()):
         reached = runner.coverage(checkpoint)
         for module in (each for each, name in modules.items() if name == checkpoint):
             here = {each: _reaching(each, reached) for each in mutations(module)}
             executed = {each.function for each, cases in here.items() if cases}
-            score.functions[module] = (len(executed), len({each.function for each in here}))
-            found += [Drawn(checkpoint, each, cases) for each, cases in here.items() if each.function in executed]
-            score.population[module] = sum(each.function in executed for each in here)
-    random.Random(seed).shuffle(found)
-    return found[:count]
+            drawn = [Drawn(checkpoint, each, cases) for each, cases in here.items() if each.function in executed]
+            functions[module] = (len(executed), len({each.function for each in here}))
+            population[module] = len(drawn)
+            found += drawn
+    return found, population, functions
 
 
 def stored(out: Path | None) -> list[MutationResult]:
+    """The results in a JSON Lines file; none where there is no file.
+
+    Raises:
+        InputError: it is another file.
+    """
     if out is None or not out.exists():
         return []
     try:
@@ -271,9 +282,13 @@ def stored(out: Path | None) -> list[MutationResult]:
 
 
 def store(out: Path | None, result: MutationResult) -> MutationResult:
+    """Appends a result to a JSON Lines file, if there is one, and returns it.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     if out is not None:
-        with out.open("a", encoding="utf-8") as file:
-            file.write(result.model_dump_json() + "\n")
+        append(out, result.model_dump_json() + "\n")
     return result
 
 
@@ -285,6 +300,20 @@ def _reaching(mutation: Mutation, reached: Reached) -> list[Key]:
 def _result(mutation: Fault, outcome: str, **more: Any) -> MutationResult:
     about = {"text": mutation.text, "operator": mutation.operator, "module": mutation.module}
     return MutationResult(mutation=mutation.name, outcome=outcome, **about, **more)
+
+
+NarrowCase = Callable[[Case], Case | None]
+"""A case with the roles that run it; None to leave it out."""
+
+
+def every_case(case: Case) -> Case | None:
+    """Leaves out none."""
+    return case
+
+
+def of_operations(*names: str) -> NarrowCase:
+    """Candidates run the cases of these operations only."""
+    return lambda case: case if case.operation in names else for_tolerances(case)
 
 
 class Runner:
@@ -312,7 +341,7 @@ class Runner:
         entry = find_entry(self.library.host)
         backend = named_function(f"{entry.module}:{entry.attribute}")()
         compiled = TraceCache(self.cache or default_cache()).compiled
-        files = {str(_file(module)): module for group in self.library.fixtures.values() for module in group}
+        files = {str(source_file(module)): module for group in self.library.fixtures.values() for module in group}
         with _silenced(), LocalProcesses(compiled, jobs=self.jobs, time_limit=TIME_LIMIT, memory=None) as processes:
             backend.setup(threads=1, device="cpu", cache=compiled)
             traced = _Traced(processes, self.library.host, backend, files)
@@ -322,18 +351,19 @@ class Runner:
         return traced.reached
 
     def results(self, checkpoint: str, chunk: Sequence[Drawn]) -> Iterator[MutationResult]:
-        """One case of each operation first, then every case for what these did not detect."""
-        left: dict[Fault, list[Key] | None] = {each.mutation: each.cases for each in chunk}
-        if all(cases is not None for cases in left.values()):
-            few: dict[Fault, list[Key] | None] = {
-                mutation: self._one_of_each(checkpoint, cases or []) for mutation, cases in left.items()
-            }
-            for result in self.run(checkpoint, few):
-                if result.outcome == "detected":
-                    yield result
-                    left = {mutation: cases for mutation, cases in left.items() if mutation.name != result.mutation}
+        """One case of each operation first, then every case for what these did not detect; without coverage, every case
+        at once."""
+        if checkpoint not in self._operations:
+            yield from self.run(checkpoint, {each.mutation: self.library.attention for each in chunk})
+            return
+        left: dict[Fault, list[Key]] = {each.mutation: each.cases or [] for each in chunk}
+        few = {fault: self._one_of_each(checkpoint, cases) for fault, cases in left.items()}
+        for result in self._run_cases(checkpoint, few):
+            if result.outcome == "detected":
+                yield result
+                left = {fault: cases for fault, cases in left.items() if fault.name != result.mutation}
         if left:
-            yield from self.run(checkpoint, left)
+            yield from self._run_cases(checkpoint, left)
 
     def _one_of_each(self, checkpoint: str, cases: list[Key]) -> list[Key]:
         """The first case of each operation, with the first attention that reaches any."""
@@ -343,37 +373,32 @@ class Runner:
                 first.setdefault(operations[case], (attention, case))
         return list(first.values()) or cases
 
+    def _run_cases(self, checkpoint: str, cases: Mapping[Fault, list[Key]]) -> list[MutationResult]:
+        """``run`` with the cases of all faults together, each fault with the attentions of its own."""
+        names, known = {case for keys in cases.values() for _, case in keys}, self._operations[checkpoint]
+        attentions = {fault: list(dict.fromkeys(attention for attention, _ in keys)) for fault, keys in cases.items()}
+        return self.run(checkpoint, attentions, lambda case: _narrowed(case, names, known))
+
     def run(
-        self, checkpoint: str, cases: Mapping[Fault, list[Key] | None], operations: Collection[str] = ()
+        self,
+        checkpoint: str,
+        attentions: Mapping[Fault, Sequence[str]],
+        narrow: NarrowCase = every_case,
     ) -> list[MutationResult]:
-        """Runs each fault with its cases, beside the unmodified library.
+        """Runs each fault with these attentions, beside the unmodified library.
 
         Args:
-            cases: None for every case.
-            operations: leave out cases of other operations; none for all.
+            narrow: ``every_case``, or of fewer operations (``of_operations``).
         """
-        wanted = {
-            each: [(a, "") for a in self.library.attention] if keys is None else keys for each, keys in cases.items()
-        }
-        names = {case for keys in wanted.values() for _, case in keys}
-        attentions = {each: list(dict.fromkeys(attention for attention, _ in keys)) for each, keys in wanted.items()}
         plain = dict.fromkeys(attention for each in attentions.values() for attention in each)
         variants = [f"{attention}+mutant-{UNCHANGED}" for attention in plain]
-        variants += [f"{attention}+mutant-{each.name}" for each in cases for attention in attentions[each]]
-        known = self._operations.get(checkpoint, {})
-
-        def needed(case: Case) -> Case | None:
-            if operations and case.operation not in operations:
-                return _narrowed(case, set(), {case.name: case.operation})
-            return _narrowed(case, names, known)
-
-        def narrow(made: list[Case]) -> list[Case]:
-            return [each for case in made if (each := needed(case)) is not None]
-
+        variants += [f"{attention}+mutant-{fault.name}" for fault, each in attentions.items() for attention in each]
         subjects = [Subject(self.library.host, variant) for variant in variants]
-        manifest, out, report = self._capture(checkpoint, subjects, narrow)
+        manifest, out, report = self._capture(
+            checkpoint, subjects, lambda cases: [each for case in cases if (each := narrow(case)) is not None]
+        )
         answers = _answers(manifest, out)
-        return [_judged(mutation, report, answers) for mutation in cases]
+        return [_judged(fault, report, answers) for fault in attentions]
 
     def _capture(
         self, checkpoint: str, subjects: list[Subject], narrow: Callable[[list[Case]], list[Case]], **how: Any
@@ -461,14 +486,6 @@ def _silenced() -> Iterator[None]:
     with Path(os.devnull).open("w") as nothing, contextlib.redirect_stderr(nothing), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def _file(module: str) -> Path:
-    import importlib.util
-
-    spec = importlib.util.find_spec(module)
-    assert spec is not None and spec.origin is not None
-    return Path(spec.origin)
 
 
 class _Traced(WithCallersModel):

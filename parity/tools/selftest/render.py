@@ -10,6 +10,7 @@ from rich.table import Table
 
 from parity.backends.mutants import MUTANTS
 from parity.report.console import console, duration, plural
+from parity.report.export.writing import write
 from parity.tools.selftest.outcome import TOLERANCES, Outcome
 from parity.tools.selftest.selftest import Selftest, select
 from parity.tools.selftest.thresholds import thresholds
@@ -119,12 +120,7 @@ def write_table(found: Selftest, path: Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    from parity.core.errors import OutputError
-
-    try:
-        path.write_text("\n".join(_markdown(found)) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    write(path, "\n".join(_markdown(found)) + "\n")
 
 
 def _markdown(found: Selftest) -> Iterator[str]:

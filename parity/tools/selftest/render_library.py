@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from parity.report.console import console, plural
+from parity.report.export.writing import write
 from parity.tools.selftest.library import OUTCOMES, LibraryScore, MutationResult
 
 SHOWN_DETECTED = 10
@@ -77,12 +78,7 @@ def write_library(found: LibraryScore, path: Path, command: str) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    from parity.core.errors import OutputError
-
-    try:
-        path.write_text("\n".join(_markdown(found, command)) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
+    write(path, "\n".join(_markdown(found, command)) + "\n")
 
 
 def _markdown(found: LibraryScore, command: str) -> Iterator[str]:

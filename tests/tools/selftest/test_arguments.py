@@ -8,7 +8,7 @@ import pytest
 
 from parity.backends.mutants.library_host import ignore
 from parity.tools.selftest.arguments import OUT_OF_SCOPE, Ignored, _arguments, measure, table
-from parity.tools.selftest.library import LIBRARIES, MutationResult, Runner
+from parity.tools.selftest.library import LIBRARIES, MutationResult, Runner, of_operations
 from tests.end_to_end.conftest import shared_cache
 
 
@@ -85,7 +85,7 @@ def test_the_table_says_by_what_an_argument_is_judged():
 def test_an_ignored_mask_is_detected_and_what_no_case_gives_has_no_effect(tmp_path, tmp_path_factory):
     runner = Runner(LIBRARIES["hf-torch"], tmp_path, shared_cache(tmp_path_factory), None, None)
     faults = [Ignored("BartForConditionalGeneration", "forward", name) for name in ("head_mask", "cache_position")]
-    head, position = runner.run("bart-odd", {each: [("eager", "")] for each in faults}, ("load", "forward"))
+    head, position = runner.run("bart-odd", dict.fromkeys(faults, ("eager",)), of_operations("load", "forward"))
     assert (head.outcome, head.checks, head.case) == ("detected", ["HEAD01"], "forward.head-masks")
     assert position.outcome == "no effect" and position.cases > 10
 
