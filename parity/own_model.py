@@ -92,6 +92,7 @@ def check(
     from parity.cases.standard import documented_call
     from parity.checkpoint.inspection import inspect_checkpoint, resolve_checkpoint
     from parity.core.backends import built_in, user_models
+    from parity.core.stacks import resolve_stack
 
     for field in NOT_OPTIONS:
         if field in options:
@@ -102,6 +103,8 @@ def check(
         raise InputError(f"name: {name} is the name of a backend")
     given = AuditOptions(**options, references=references)
     directory = resolve_checkpoint(str(checkpoint), given.offline, given.cache)
+    processes = reused_processes(TraceCache(given.cache or default_cache()).compiled)
+    processes.start_ahead(resolve_stack("main"), TORCH, "cpu")  # it imports PyTorch meanwhile
     inspected = inspect_checkpoint(directory, given.model_class)
     with caller_restored(model):
         try:
@@ -116,7 +119,6 @@ def check(
             given = replace(given, references=None if offer.dtype in HALF else (TORCH,))
         where = {"device": offer.device, "dtypes": [offer.dtype], "backends": [name]}
         given = replace(given, out=given.out or _temporary(), **where)
-        processes = reused_processes(TraceCache(given.cache or default_cache()).compiled)
         executor = WithCallersModel(processes, name, CallersModel(adapter))
         entry = entry_of(asdict(offer), inspected.model_class, "CallersModel")
         with user_models({name: entry}):

@@ -5,6 +5,7 @@ A worker that has finished its tasks is reused for later ones (``parity.capture.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import select
 import time
@@ -17,9 +18,10 @@ from typing import Any
 from parity.capture.memory import PeakMemory, available, float64_limit, needed
 from parity.capture.task import THREADS, CaptureError, OnEvent, Result, Rounds, Task, Usage, covered
 from parity.capture.worker.environment import cores
-from parity.capture.worker_pool import Kind, WorkerPool, kind_of
+from parity.capture.worker_pool import Kind, WorkerPool, kind_of, process_kind
 from parity.capture.worker_process import Child, describe_exit
 from parity.core.backends import find_entry
+from parity.core.stacks import Stack
 
 TICK = 0.1
 
@@ -57,6 +59,19 @@ class LocalProcesses:
     ) -> None:
         self._is_open = False
         self._pool.close()
+
+    def start_ahead(self, stack: Stack, backend: str, device: str) -> None:
+        """Starts a worker without a task, if none is idle, so that its framework is imported while tasks are planned.
+
+        A later task of this kind finds it in the pool. One that cannot be started is left to that task's report.
+        """
+        kind = process_kind(stack.name, stack.interpreter, stack.environment, backend, device)
+        child = self._pool.take(kind)
+        if child is None:
+            with contextlib.suppress(OSError):
+                child = Child(stack.interpreter, stack.environment, process_of(backend, device, self.compiled))
+        if child is not None:
+            self._pool.give(kind, child)
 
     def run_rounds(self, work: Sequence[Rounds], on_event: OnEvent) -> None:
         """Runs all work (see ``Executor``); later work starts where earlier work leaves cores idle."""
@@ -182,15 +197,7 @@ class WorkQueue:
         self.intervals: list[tuple[float, float]] = []
         self.child: Child | None = None
         self._pool, self._limit, self._on_event = pool, time_limit, on_event
-        entry = find_entry(self.backend)
-        self._process = {
-            "module": entry.module,
-            "attribute": entry.attribute,
-            "device": tasks[0].device,
-            "threads": THREADS,
-            "cache": str(compiled),
-            "setup": setup,
-        }
+        self._process = process_of(self.backend, tasks[0].device, compiled, setup)
         self._pending = deque(_by_model(tasks))
         self._ready, self._used, self._began, self._deadline = False, False, 0.0, 0.0
         self._loaded: tuple[str, ...] | None = None
@@ -334,6 +341,19 @@ def _setup_options(tasks: Sequence[Task], memory: int) -> dict[str, Any]:
     if not hasattr(kind, "setup_for"):
         return {}
     return kind.setup_for([task.to_json() for task in tasks], float64_limit=float64_limit(tasks, memory))
+
+
+def process_of(backend: str, device: str, compiled: Path, setup: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """The first job of a worker without its tasks: the backend's class, and the arguments of its ``setup``."""
+    entry = find_entry(backend)
+    return {
+        "module": entry.module,
+        "attribute": entry.attribute,
+        "device": device,
+        "threads": THREADS,
+        "cache": str(compiled),
+        "setup": setup or {},
+    }
 
 
 def _by_model(tasks: Sequence[Task]) -> list[Task]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -25,9 +26,27 @@ def kind_of(task: Task, setup: Mapping[str, Any] | None = None) -> Kind:
     Args:
         setup: further keywords of the backend's ``setup``.
     """
-    process = (task.stack, task.interpreter, tuple(sorted(task.environment.items())), task.backend, task.device)
-    own = () if task.backend in BACKENDS else (task.checkpoint, task.view)
-    return *process, tuple(sorted((setup or {}).items())), *own
+    process = process_kind(task.stack, task.interpreter, task.environment, task.backend, task.device, setup)
+    return process if task.backend in BACKENDS else (*process, task.checkpoint, task.view)
+
+
+def process_kind(
+    stack: str,
+    interpreter: Path,
+    environment: Mapping[str, str],
+    backend: str,
+    device: str,
+    setup: Mapping[str, Any] | None = None,
+) -> tuple[Hashable, ...]:
+    """The kind of process of a backend in our own registry, whatever its task."""
+    return (
+        stack,
+        interpreter,
+        tuple(sorted(environment.items())),
+        backend,
+        device,
+        tuple(sorted((setup or {}).items())),
+    )
 
 
 class WorkerPool:

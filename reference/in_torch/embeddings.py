@@ -15,7 +15,14 @@ POSITION_OFFSET = 2
 """Unused rows at the start of BART's position tables: fairseq numbered positions from ``padding_idx + 1``."""
 
 
-class TokenEmbedding(nn.Embedding):
+class Table(nn.Embedding):
+    """An embedding table whose values are assigned by ``build``."""
+
+    def reset_parameters(self) -> None:
+        """Draws no values: on the meta device ``normal_`` of PyTorch 2.13 imports ``torch._dynamo`` for two seconds."""
+
+
+class TokenEmbedding(Table):
     """The token embedding that encoder, decoder and a tied head share.
 
     It has no ``padding_idx``, which would set the gradient of the padding row to zero.
@@ -35,7 +42,7 @@ class TokenEmbedding(nn.Embedding):
         return functional.linear(hidden, self.weight)
 
 
-class LearnedPositions(nn.Embedding):
+class LearnedPositions(Table):
     """One learned vector per position (BART page, ``max_position_embeddings``).
 
     Args:

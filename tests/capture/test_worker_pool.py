@@ -10,6 +10,7 @@ from parity.capture import worker_pool
 from parity.capture.executor import LocalProcesses
 from parity.core import backends
 from parity.core.case import Case
+from parity.core.stacks import Stack
 from parity.core.trace import Trace
 from tests.capture.conftest import run_tasks, workers
 from tests.capture.fake_backend import ABORT, DRAW, FINE, HANG, LEAK, SLOW
@@ -43,6 +44,24 @@ def test_a_second_round_goes_to_the_same_worker(bench, processes):
     # An idle worker holds no model.
     order = [line.partition(" ")[0] for line in bench.log if line.startswith(("load", "release"))]
     assert order[:3] == ["load", "release", "load"]
+
+
+def test_a_worker_that_was_started_ahead_takes_the_first_tasks(bench, processes, of_our_table):
+    before = len(workers())
+    stack = Stack("main", bench.task(FINE).interpreter, dict(bench.environment), ("fake",))
+    processes.start_ahead(stack, "fake", "cpu")
+    processes.start_ahead(stack, "fake", "cpu")
+    assert len(workers()) == before + 1
+    assert run(processes, bench.task(FINE), bench.task(FINE, "tuple")) == ["captured"] * 2
+    assert len(workers()) == before + 1
+    assert bench.log.count("setup") == 1
+
+
+def test_a_worker_that_cannot_be_started_ahead_is_left_to_its_tasks(bench, processes, of_our_table, tmp_path):
+    before = len(workers())
+    processes.start_ahead(Stack("main", tmp_path / "python", {}, ("fake",)), "fake", "cpu")
+    assert len(workers()) == before
+    assert run(processes, bench.task(FINE)) == ["captured"]
 
 
 def test_workers_end_with_the_pool_and_with_an_error(bench):

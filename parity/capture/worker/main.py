@@ -430,7 +430,8 @@ def main() -> None:
             worker.describe(job["describe"])
         worker.start()
         while True:
-            worker.run(job["tasks"])
+            if "tasks" in job:  # not in the job of a worker that is started ahead of its tasks
+                worker.run(job["tasks"])
             job = jobs.next()
             channel.send("ready")
     # Frameworks can crash at interpreter shutdown; all results are already written.
