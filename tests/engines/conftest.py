@@ -18,8 +18,8 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shared_cache(tmp_path_factory)
 
 
-def exported_of(cache: Path, name: str) -> Path:
-    """The folder below the cache with the float32 export of a fixture, which an audit has made."""
+def exported_of(cache: Path, name: str, dtype: str = "float32") -> Path:
+    """The folder below the cache with the export of a fixture, not quantised, which an audit has made."""
     digest = inspect_checkpoint(fixture(name)).digest
     folders = [path.parent for path in (cache / "engines").glob(f"*/{RECORD}")]
     records = {folder: read_record(folder) for folder in folders}
@@ -28,6 +28,7 @@ def exported_of(cache: Path, name: str) -> Path:
         for folder, record in records.items()
         if (record["engine"], record["checkpoint"]) == ("onnxruntime", digest)
         and "quantisation" not in record["settings"]
+        and record["settings"]["dtype"] == dtype
     ]
     assert len(found) == 1, found
     return found[0]

@@ -75,8 +75,9 @@ def tanh_gelu(graph: Graph) -> None:
     erf = next(each for each in graph.graph.node if each.op_type == "Erf" and "decoder/layers.0" in each.output[0])
     # erf(x / sqrt 2) is about tanh(sqrt(2 / pi) (x + 0.044715 x^3)), with the node's input u = x / sqrt 2.
     make, at = graph.onnx.helper.make_node, list(graph.graph.node).index(erf)
-    linear = graph.constant("fault.linear", np.array(2 / np.sqrt(np.pi), np.float32))
-    cubic = graph.constant("fault.cubic", np.array(2 * 0.044715, np.float32))
+    dtype = graph.read("model.model.encoder.layers.0.fc1.bias").dtype
+    linear = graph.constant("fault.linear", np.array(2 / np.sqrt(np.pi), dtype))
+    cubic = graph.constant("fault.cubic", np.array(2 * 0.044715, dtype))
     u = erf.input[0]
     nodes = [
         make("Mul", [u, u], ["fault.u2"]),

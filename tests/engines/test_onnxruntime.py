@@ -63,6 +63,36 @@ def test_a_fault_in_the_graph_is_found_where_it_is(run, exported, tmp_path, name
     assert {first for each, first in found if each == check} == {tensor}
 
 
+@pytest.fixture(scope="module")
+def exported_in_half(run, cache):
+    """The folder of the export in float16, after an audit that passed."""
+    report = run(dtypes=["float16"])
+    statuses = {verdict.check: verdict.status for verdict in report.verdicts if verdict.status != "skip"}
+    assert statuses == {"NUM01": "pass", "NUM04": "pass"}
+    return exported_of(cache, CHECKPOINT, dtype="float16")
+
+
+BELOW_HALF = ("one row of a layer off by 1 %", "tanh form of gelu")
+"""Faults whose effect is smaller than the rounding of float16."""
+
+
+@pytest.mark.parametrize("name", [name for name in (*BASIC, *FAULTS) if name not in BELOW_HALF])
+def test_a_fault_in_the_graph_is_found_in_float16(run, exported_in_half, tmp_path, name):
+    edit, tensor = {**BASIC, **FAULTS}[name]
+    graph = Graph(exported_in_half / "model.onnx")
+    edit(graph)
+    found = failures(run(dtypes=["float16"], converted=graph.write(tmp_path / "edited")))
+    assert tensor in {first for _, first in found}
+
+
+@pytest.mark.parametrize("name", BELOW_HALF)
+def test_a_fault_below_the_rounding_of_float16_is_within_its_tolerance(run, exported_in_half, tmp_path, name):
+    graph = Graph(exported_in_half / "model.onnx")
+    BASIC[name][0](graph)
+    verdicts = run(dtypes=["float16"], converted=graph.write(tmp_path / "edited")).verdicts
+    assert {verdict.status for verdict in verdicts if verdict.status != "skip"} == {"pass"}
+
+
 def test_given_files_of_our_own_pass_and_those_of_another_checkpoint_are_refused(run, exported, tmp_path):
     given = shutil.copytree(exported, tmp_path / "given")
     assert not run(converted=given).failures

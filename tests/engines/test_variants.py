@@ -131,9 +131,10 @@ def test_graphs_pass(audit, backend):
 
 @pytest.mark.full
 @pytest.mark.timeout(3000)
+@pytest.mark.parametrize("name", FAULTS if EVERYTHING else [ROW])
 @pytest.mark.parametrize("backend", [*GRAPHS, "hf-torch-static-cache/eager", "hf-torch-checkpointing/eager"])
-def test_a_row_that_is_one_percent_off_is_found_in_each(audit, backend, tmp_path, monkeypatch):
-    code, check, tensor = FAULTS[ROW]
+def test_a_fault_in_the_library_is_found_in_each(audit, backend, name, tmp_path, monkeypatch):
+    code, check, tensor = FAULTS[name]
     path = shadow_transformers(tmp_path / "shadow", MODULE, textwrap.dedent(code))
     monkeypatch.setenv("PYTHONPATH", str(path))
     _, failed = audit(backend, check)

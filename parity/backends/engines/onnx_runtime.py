@@ -25,7 +25,6 @@ DISTRIBUTIONS = ("torch", "transformers", "onnx")
 SETTINGS = {
     "exporter": "torch.onnx.export, dynamo=False",
     "opset": 17,
-    "dtype": "float32",
     "attention": "eager",
 }
 QUANTISED = {"quantisation": "onnxruntime.quantization.quantize_dynamic, weight_type=QInt8"}
@@ -76,7 +75,7 @@ class OnnxRuntime:
 
             library = HfTorch()
             library.setup(threads=self._threads, device="cpu", cache=self._compiled)
-            model = library.load(converts, Variant(), device="cpu", dtype="float32", model_class=model_class)
+            model = library.load(converts, Variant(), device="cpu", dtype=dtype, model_class=model_class)
             export(model._model, spec, folder / WHOLE)
             if self._quantised:
                 quantise(folder / WHOLE)
@@ -84,7 +83,7 @@ class OnnxRuntime:
         files = converted(
             converts,
             "onnxruntime",
-            {**SETTINGS, "class": model_class, **(QUANTISED if self._quantised else {})},
+            {**SETTINGS, "dtype": dtype, "class": model_class, **(QUANTISED if self._quantised else {})},
             convert,
             self._cache,
             self._given,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -36,16 +36,20 @@ class Compiled:
         options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
         try:
             core = openvino.Core()
-            self._model = core.compile_model(core.read_model(str(path)), "CPU", options)
+            graph = core.read_model(str(path))
+            # A compiled port also has the names of tensors that an optimisation merged with it.
+            self._inputs = [_Named(port.get_any_name()) for port in graph.inputs]
+            self._outputs = [_Named(port.get_any_name()) for port in graph.outputs]
+            self._model = core.compile_model(graph, "CPU", options)
         except Exception as error:
             cause = " ".join(str(error).split())[:300]
             raise UnusableFiles(f"{path}: openvino {openvino.__version__} cannot load it: {cause}") from error
 
     def get_inputs(self) -> list[_Named]:
-        return [_Named(each) for each in self._model.inputs]
+        return self._inputs
 
     def get_outputs(self) -> list[_Named]:
-        return [_Named(each) for each in self._model.outputs]
+        return self._outputs
 
     def run(self, names: None, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         """Every output, in the order of ``get_outputs``."""
@@ -53,11 +57,10 @@ class Compiled:
         return [np.array(found[each]) for each in self._model.outputs]
 
 
-class _Named:
-    """A port of a graph by its name there."""
+class _Named(NamedTuple):
+    """An input or output."""
 
-    def __init__(self, port: Any) -> None:
-        self.name: str = port.get_any_name()
+    name: str
 
 
 def examine(folder: Path, record: dict[str, Any]) -> dict[str, Any]:

@@ -20,8 +20,10 @@ def onnxruntime(question: Question) -> dict[str, str]:
     """By capability, why the files lack it: our own export, or the graphs of optimum-onnx."""
     layout = question.entry.setup.get("layout", "")
     found = _of_parts(question, layout) if layout else _exported(question)
+    one_graph = layout == "" and "quantised" not in question.entry.setup
+    found |= {word: why for word, why in FLOAT32.items() if not (one_graph and word == "float16")}
     cuda = "onnxruntime-gpu, which has the CUDA execution provider, is not installed"
-    return found | FLOAT32 | ({} if question.versions.get("onnxruntime-gpu") else {"cuda": cuda})
+    return found | ({} if question.versions.get("onnxruntime-gpu") else {"cuda": cuda})
 
 
 def openvino(question: Question) -> dict[str, str]:
