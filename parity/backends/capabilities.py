@@ -33,6 +33,7 @@ OPERATIONS = (
     "beam_search",
     "no_repeat_ngram",
     "forced_end",
+    "further_settings",
     "generation_settings",
     "other_searches",
     "save_safetensors",

@@ -41,13 +41,10 @@ COUNTS = ("num_beams", "num_return_sequences")
 _NOT_JUDGED = {
     "do_sample": False,
     "num_return_sequences": 1,
-    "repetition_penalty": 1.0,
-    "renormalize_logits": False,
 }
 """Settings whose effect no check judges, with the values at which they have none.
 
-The reference implements them; but sampling has no single correct text, and a repetition penalty or a second logarithm
-of a softmax amplifies the errors that a logit's tolerance allows.
+The reference implements them; but sampling has no single correct text, and the checks read one text for each source.
 """
 _ONE_END = ("eos_token_id", "forced_eos_token_id")
 """Token settings of which the checks judge a single one."""

@@ -160,12 +160,14 @@ def search_tolerance(run: CheckpointRun, subject: SubjectRecord, case: Case) -> 
 
     A log-probability is a logit less the logarithm of a sum over all of them, whose error is a mean of theirs under the
     probabilities. With no logit off by more than ε the two together are off by about ε, since ε is that of the worst
-    of all logits and a mean is far below it; so a sum over n tokens is off by n·ε, and the difference of two by 2·n·ε.
+    of all logits and a mean is far below it; so a sum over n tokens is off by n·ε, and the difference of two by 2·n·ε. Processors that scale scores scale it too
+    (``GenerationSettings.gain``).
     """
     error = logit_error(run, subject)
     if error is None:
         return None
-    bound = 2 * (settings_of(case).max_length - 1) * error
+    settings = settings_of(case)
+    bound = 2 * (settings.max_length - 1) * error * settings.gain
     digit = 10.0 ** (math.floor(math.log10(bound)) - 1)
     return float(f"{math.ceil(bound / digit) * digit:.2g}")
 
@@ -179,12 +181,12 @@ def score_tolerance(
     penalty that divides the sum divides its error. Without ``penalised`` it is the sum's own, as in dialects that
     return sums.
     """
-    error, steps, penalty = logit_error(run, subject), len(text.tokens) - 1, settings_of(case).length_penalty
+    error, steps, settings = logit_error(run, subject), len(text.tokens) - 1, settings_of(case)
     if error is None or text.oracle_score is None:
         return None
-    divisor = float(steps) ** penalty
+    divisor = float(steps) ** settings.length_penalty
     rounding = steps * UNIT_ROUNDOFF[subject.dtype] * abs(text.oracle_score) * divisor
-    return (2 * steps * error + rounding) / (divisor if penalised else 1.0)
+    return (2 * steps * error * settings.gain + rounding) / (divisor if penalised else 1.0)
 
 
 def judged(run: CheckpointRun, index: int, case: Case) -> list[Text]:
@@ -208,6 +210,7 @@ def _greedy(run: CheckpointRun, index: int, case: Case, row: int, tokens: list[i
     tolerance = choice_tolerance(run, subject)
     if scores is None or tolerance is None:
         return Text(row, tokens, (_undecided(row, tokens, settings, scores is None),))
+    tolerance *= settings.gain
     taken, best, ids, counted = (
         scores.arrays[name][row] for name in ("token_scores", "best_scores", "best_tokens", "counted")
     )

@@ -41,23 +41,60 @@ def processed(scores: np.ndarray, tokens: np.ndarray, settings: GenerationSettin
 def ruled(scores: np.ndarray, tokens: np.ndarray, settings: GenerationSettings) -> np.ndarray:
     """The scores under the documented processors, in the order in which the library lists them.
 
+    A single end token in ``bad_words_ids`` is ignored, as in transformers 4.57.6 (``NoBadWordsLogitsProcessor``): no
+    text could end.
+
     Args and result as ``processed``; where tokens are forced, 0 for them and -inf for the others.
     """
     scores = np.array(scores, dtype=np.float64)
     length = tokens.shape[1]
+    for word, bias in settings.sequence_bias or ():
+        scores[completing(word, tokens), word[-1]] += bias
     if settings.repetition_penalty != 1:
         scores = penalised(scores, tokens, settings.repetition_penalty)
     if settings.no_repeat_ngram_size:
         for row, text in enumerate(tokens.tolist()):
             text = text if settings.start_in_ngrams else text[1:]
             scores[row, repeated(text, settings.no_repeat_ngram_size)] = -np.inf
+    for word in settings.bad_words_ids or ():
+        if word not in [(end,) for end in settings.ends]:
+            scores[completing(word, tokens), word[-1]] = -np.inf
     if length < settings.min_length:
         scores[:, list(settings.ends)] = -np.inf
     if settings.forced_bos_token_id is not None and length == 1:
         scores = _only((settings.forced_bos_token_id,), scores)
     if settings.forced_ends and length == settings.max_length - 1:
         scores = _only(settings.forced_ends, scores)
+    if settings.exponential_decay_length_penalty is not None:
+        start, factor = settings.exponential_decay_length_penalty
+        steps = length - 1 - start
+        if steps > 0:
+            ends = list(settings.ends)
+            scores[:, ends] += np.abs(scores[:, ends]) * (factor**steps - 1)
+    if settings.suppress_tokens:
+        scores[:, list(settings.suppress_tokens)] = -np.inf
+    # A forced first token is not the model's choice; the beginning is then the token after it.
+    if settings.begin_suppress_tokens and length == 1 + (settings.forced_bos_token_id is not None):
+        scores[:, list(settings.begin_suppress_tokens)] = -np.inf
     return scores
+
+
+def completing(word: tuple[int, ...], tokens: np.ndarray) -> np.ndarray:
+    """Whether the last token of a word would complete it.
+
+    Args:
+        word: token ids.
+        tokens: int64 [rows, length], the start token first; it is no part of a word.
+
+    Returns:
+        bool [rows].
+    """
+    before = len(word) - 1
+    if before == 0:
+        return np.ones(len(tokens), dtype=bool)
+    if tokens.shape[1] - 1 < before:
+        return np.zeros(len(tokens), dtype=bool)
+    return (tokens[:, -before:] == np.array(word[:-1])).all(axis=1)
 
 
 def penalised(scores: np.ndarray, tokens: np.ndarray, penalty: float) -> np.ndarray:

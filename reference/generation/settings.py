@@ -21,7 +21,7 @@ from reference.generation.dialect import (
     Stopping,
 )
 from reference.generation.validation import (
-    SEVERAL,
+    LISTS,
     TOKENS,
     SettingError,
     check_known,
@@ -68,6 +68,11 @@ class GenerationSettings:
     repetition_penalty: int | float = 1.0
     renormalize_logits: bool = False
     num_return_sequences: int = 1
+    suppress_tokens: tuple[int, ...] | None = None
+    begin_suppress_tokens: tuple[int, ...] | None = None
+    bad_words_ids: tuple[tuple[int, ...], ...] | None = None
+    sequence_bias: tuple[tuple[tuple[int, ...], float], ...] | None = None
+    exponential_decay_length_penalty: tuple[int, float] | None = None
     passed: frozenset[str] = frozenset()
     stored: frozenset[str] = frozenset()
     start_in_ngrams: bool = True
@@ -98,7 +103,7 @@ class GenerationSettings:
         values = {name: value for name, value in merged.items() if name in names}
         for name, value in values.items():
             check_value(name, value, "an argument" if name in given else location)
-        values |= {name: tuple(values[name]) for name in SEVERAL if isinstance(values.get(name), list)}
+        values = {name: _as_tuples(value) for name, value in values.items()}
         stored = {name for name in names if data.get(name) is not None}
         settings = cls(**values, passed=frozenset(given) & names, stored=frozenset(stored)).with_start()
         _check_whole(settings, location)
@@ -122,8 +127,8 @@ class GenerationSettings:
 
     def check_tokens(self, vocabulary: int, location: Path | str) -> None:
         """Raises SettingError if a token is outside a vocabulary of this size."""
-        for name in TOKENS:
-            outside = [token for token in _tokens(getattr(self, name)) if token >= vocabulary]
+        for name in (*TOKENS, *LISTS, "bad_words_ids", "sequence_bias"):
+            outside = [token for token in self._tokens_of(name) if token >= vocabulary]
             if outside:
                 source = "an argument" if name in self.passed else location
                 cause = f"{name} is {shown(outside[0])}, outside the vocabulary of {vocabulary}"
@@ -132,7 +137,16 @@ class GenerationSettings:
     def to_dict(self) -> dict[str, Any]:
         """JSON-compatible values by documented name; ``from_dict`` restores all but the origin of arguments."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in NOT_SETTINGS}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return {name: _as_lists(value) for name, value in values.items()}
+
+    def _tokens_of(self, name: str) -> tuple[int, ...]:
+        """All tokens of a field."""
+        value = getattr(self, name)
+        if name == "bad_words_ids":
+            return tuple(token for word in value or () for token in word)
+        if name == "sequence_bias":
+            return tuple(token for word, _ in value or () for token in word)
+        return _tokens(value)
 
     @property
     def start(self) -> int:
@@ -154,6 +168,19 @@ class GenerationSettings:
     def forced_ends(self) -> tuple[int, ...]:
         """The only tokens permitted as the last one at ``max_length``; empty if none is forced."""
         return _tokens(self.forced_eos_token_id)
+
+    @property
+    def gain(self) -> float:
+        """The largest factor by which the processors increase the difference of two scores of a token.
+
+        ``repetition_penalty`` multiplies or divides a score, and ``exponential_decay_length_penalty`` adds up to
+        ``factor ** n - 1`` times the size of an end token's. The others shift or forbid. For resolved settings.
+        """
+        gain = max(1.0, self.repetition_penalty, 1 / self.repetition_penalty)
+        if self.exponential_decay_length_penalty is not None:
+            start, factor = self.exponential_decay_length_penalty
+            gain *= max(1.0, factor ** max(0, self.max_length - 2 - start))
+        return float(gain)
 
     def with_start(self) -> GenerationSettings:
         """A copy in which a missing ``decoder_start_token_id`` is replaced by ``bos_token_id``, as documented."""
@@ -254,6 +281,14 @@ def settings_in_config(config: Config) -> dict[str, Any]:
     if not isinstance(config, EncoderDecoderConfig):
         return own
     return {**settings_in_config(config.decoder), **{name: value for name, value in own.items() if value is not None}}
+
+
+def _as_tuples(value: Any) -> Any:
+    return tuple(map(_as_tuples, value)) if isinstance(value, list | tuple) else value
+
+
+def _as_lists(value: Any) -> Any:
+    return list(map(_as_lists, value)) if isinstance(value, tuple) else value
 
 
 def _tokens(value: int | tuple[int, ...] | None) -> tuple[int, ...]:

@@ -19,6 +19,8 @@ TOKENS = (
 )
 SEVERAL = ("forced_eos_token_id", "eos_token_id")
 """Fields that also accept a list of tokens."""
+LISTS = ("suppress_tokens", "begin_suppress_tokens")
+"""Fields that are lists of tokens."""
 
 _COUNTS = {
     "max_length": 1,
@@ -35,14 +37,9 @@ _NEUTRAL = {
     "diversity_penalty": (0,),
     "encoder_repetition_penalty": (1,),
     "encoder_no_repeat_ngram_size": (0,),
-    "bad_words_ids": (),
     "force_words_ids": (),
     "constraints": (),
-    "sequence_bias": (),
-    "suppress_tokens": ([],),
-    "begin_suppress_tokens": ([],),
     "forced_decoder_ids": ([],),
-    "exponential_decay_length_penalty": (),
     "guidance_scale": (1,),
     "penalty_alpha": (0,),
     "watermarking_config": (),
@@ -62,6 +59,8 @@ NEUTRAL_ARGUMENTS: dict[str, Any] = {
     for name, values in {**_NEUTRAL, **_NEUTRAL_IN_SAMPLING}.items()
 }
 """The value that disables each unimplemented field when it is passed to ``generate``."""
+NOT_OF_TEXT = ("use_cache",)
+"""Documented fields that change no text."""
 
 
 def shown(value: Any) -> str:
@@ -82,7 +81,7 @@ class SettingError(CheckpointError):
 
 def check_known(arguments: Mapping[str, Any], names: set[str]) -> None:
     """Raises CheckpointError if an argument is not a documented field."""
-    unknown = sorted(set(arguments) - names - set(_NEUTRAL) - set(_NEUTRAL_IN_SAMPLING))
+    unknown = sorted(set(arguments) - names - set(_NEUTRAL) - set(_NEUTRAL_IN_SAMPLING) - set(NOT_OF_TEXT))
     if unknown:
         raise CheckpointError("an argument", f"{unknown[0]} is not a documented generation setting")
 
@@ -113,6 +112,38 @@ def check_value(name: str, value: Any, location: Path | str) -> None:
         raise SettingError(location, f"repetition_penalty is {shown(value)}, not a finite number above 0", name)
     if name == "early_stopping" and value is not True and value is not False and value != "never":
         raise SettingError(location, f"early_stopping is {shown(value)}, not true, false or 'never'", name)
+
+
+    if name in LISTS and not (_several(value) and all(_token(token) for token in value)):
+        raise SettingError(location, f"{name} is {shown(value)}, not a list of token ids", name)
+    if name == "bad_words_ids" and not (_several(value) and value and all(map(_word, value))):
+        raise SettingError(location, f"bad_words_ids is {shown(value)}, not a list of lists of token ids", name)
+    if name == "sequence_bias" and not (_several(value) and value and all(map(_biased_word, value))):
+        cause = f"sequence_bias is {shown(value)}, not a list of pairs of a list of token ids and a finite number"
+        raise SettingError(location, cause, name)
+    if name == "exponential_decay_length_penalty" and not _decay(value):
+        cause = f"{name} is {shown(value)}, not a count of tokens and a finite number above 0"
+        raise SettingError(location, cause, name)
+
+
+def _several(value: Any) -> TypeGuard[Sequence[Any]]:
+    return isinstance(value, list | tuple)
+
+
+def _token(value: Any) -> bool:
+    return _whole(value) and value >= 0
+
+
+def _word(value: Any) -> bool:
+    return _several(value) and len(value) > 0 and all(map(_token, value))
+
+
+def _biased_word(value: Any) -> bool:
+    return _several(value) and len(value) == 2 and _word(value[0]) and _finite(value[1])
+
+
+def _decay(value: Any) -> bool:
+    return _several(value) and len(value) == 2 and _token(value[0]) and _finite(value[1]) and value[1] > 0
 
 
 def _check_tokens(name: str, value: Any, location: Path | str) -> None:

@@ -32,6 +32,17 @@ _CASES = tuple(
         "perturbed-batch",
         "end-forbidden",
         "end-allowed",
+        "suppress-tokens",
+        "begin-suppress-tokens",
+        "bad-words",
+        "sequence-bias",
+        "repetition-penalty",
+        "exponential-decay",
+        "new-tokens",
+        "no-cache",
+        "beams-no-cache",
+        "beams-bad-words",
+        "renormalized",
     )
 )
 _CONFIG = "text generation page, GenerationConfig"
@@ -223,7 +234,7 @@ def lengths_are_respected(evidence: Evidence) -> Iterator[Result]:
     yield from _readable(evidence)
     settings = settings_of(evidence.case)
     for row, tokens in _rows(evidence):
-        ended = len(tokens) > 1 and tokens[-1] == settings.eos_token_id
+        ended = len(tokens) > 1 and tokens[-1] in settings.ends
         before_end, length = len(tokens) - ended, len(tokens)
         at_bound = length >= settings.max_length or bool(settings.min_length and before_end <= settings.min_length)
         # A forced EOS comes at max_length, whatever min_length is.

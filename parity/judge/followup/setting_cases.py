@@ -1,0 +1,66 @@
+"""Cases of further documented generation settings, for ``--cases exhaustive``, made from the oracle's own text.
+
+A rule about a token changes a text only if the token would be generated. The oracle's text shows which ones are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from parity.core.case import Case, Notes
+from parity.judge.generated_text import cut, settings_of
+from reference.generation import GenerationSettings
+
+BIAS = 64.0
+"""A bias that decides between tokens; larger ones would lose digits of a logit in float32."""
+PENALTY = 1.7
+DECAY = 1.3
+BEAMS = {"num_beams": 4}
+
+
+def setting_cases(case: Case, sequences: np.ndarray) -> Iterator[Case]:
+    """One case for each setting, with values that the text of the case without it contradicts.
+
+    Args:
+        case: the greedy search of the standard cases.
+        sequences: the text that the oracle generated for it, int64 ``[batch, length]``, the start token first.
+    """
+    for name, given in _arguments(sequences, settings_of(case)).items():
+        arguments = {**case.settings["arguments"], **given}
+        if "max_new_tokens" in given:
+            del arguments["max_length"]
+        known = {key: value for key, value in given.items() if key != "use_cache"}
+        in_force = GenerationSettings.from_dict(case.notes["settings"], **known).to_dict()
+        needs = (*case.requires, "further_settings", *(("beam_search",) if "num_beams" in given else ()))
+        notes: Notes = {**case.notes, "settings": in_force}
+        yield Case(name, "generate", case.inputs, {"arguments": arguments}, needs, notes=notes)
+
+
+def _arguments(sequences: np.ndarray, settings: GenerationSettings) -> Mapping[str, Mapping[str, Any]]:
+    """The arguments of each case; empty where no row has two tokens that can be forbidden."""
+    kept = {settings.pad_token_id, *settings.ends, *settings.forced_ends}
+    texts = [cut(row, settings)[1:] for row in sequences]
+    text = next((text for text in texts if len(text) > 2 and not kept & set(text[:3])), None)
+    if text is None:
+        return {}
+    first, second, third = text[:3]
+    # Token 0 is refused in ``sequence_bias`` (transformers 4.57.6: "positive integers").
+    unused = next(token for token in range(1, max(text) + 2) if token not in {*text, *kept, settings.start})
+    forbidden = sorted({first, third})
+    ends = {"eos_token_id": second, "forced_eos_token_id": None}
+    return {
+        "generate.suppress-tokens": {"suppress_tokens": forbidden},
+        "generate.begin-suppress-tokens": {"begin_suppress_tokens": [first]},
+        "generate.bad-words": {"bad_words_ids": [[first, second], [unused]]},
+        "generate.sequence-bias": {"sequence_bias": [[[first], -BIAS], [[second, unused], BIAS]]},
+        "generate.repetition-penalty": {"repetition_penalty": PENALTY},
+        "generate.exponential-decay": {"exponential_decay_length_penalty": [1, DECAY], **ends},
+        "generate.new-tokens": {"max_new_tokens": len(text) - 1, "min_new_tokens": 2, **ends},
+        "generate.no-cache": {"use_cache": False},
+        "generate.beams-no-cache": {**BEAMS, "use_cache": False},
+        "generate.beams-bad-words": {**BEAMS, "bad_words_ids": [[token] for token in forbidden]},
+        "generate.renormalized": {**BEAMS, "suppress_tokens": forbidden, "renormalize_logits": True},
+    }
