@@ -108,7 +108,8 @@ def generation_cases(
     """
     short, off = min(SHORT, model_spec.positions), switched_off(generation)
     eos = off.get("eos_token_id", generation["eos_token_id"])
-    neutral = {**NEUTRAL, **off, "max_length": short}
+    stored = GenerationSettings.from_dict(generation).further
+    neutral = {**NEUTRAL, **{name: getattr(GenerationSettings, name) for name in stored}, **off, "max_length": short}
     beams = {**neutral, "num_beams": 4}
     arguments = {
         "generate.defaults": {},
@@ -145,6 +146,7 @@ def generation_case(
     requires, known = _known("generate", arguments, generation)
     requires += ("beam_search",) if in_force["num_beams"] > 1 else ()
     requires += ("no_repeat_ngram",) if in_force["no_repeat_ngram_size"] else ()
+    requires += ("further_settings",) if GenerationSettings.from_dict(in_force).further else ()
     requires += ("forced_end",) if in_force["forced_eos_token_id"] is not None else ()
     source = {part: inputs[part] for part in (model_spec.main_input, "attention_mask")}
     notes: Notes = {**base_notes, **known, "settings": in_force}

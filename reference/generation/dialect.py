@@ -107,6 +107,14 @@ class Renormalisation(Enum):
 
     AS_SET = "if renormalize_logits is set"
     ALWAYS = "always"
+    NEVER = "never"
+
+
+class Effect(Enum):
+    """The effect of a setting that some implementations accept and do not apply."""
+
+    AS_DOCUMENTED = "as documented"
+    IGNORED = "none"
 
 
 @dataclass(frozen=True)
@@ -127,6 +135,10 @@ class Dialect:
     min_new_tokens: MinNewTokens = MinNewTokens.COUNTS
     no_repeat_ngram: NoRepeatNgram = NoRepeatNgram.COUNTS
     renormalisation: Renormalisation = Renormalisation.AS_SET
+    repetition_penalty: Effect = Effect.AS_DOCUMENTED
+    bad_words: Effect = Effect.AS_DOCUMENTED
+    sequence_bias: Effect = Effect.AS_DOCUMENTED
+    exponential_decay: Effect = Effect.AS_DOCUMENTED
 
 
 DOCUMENTED = Dialect()
@@ -151,6 +163,8 @@ DOCUMENTED = Dialect()
 - ``min_new_tokens``: "the minimum numbers of tokens to generate"; it overrides ``min_length``.
 - ``no_repeat_ngram``: "all ngrams of that size can only occur once".
 - ``renormalisation``: ``renormalize_logits``, False by default.
+- ``repetition_penalty``, ``bad_words``, ``sequence_bias``, ``exponential_decay``: the settings ``repetition_penalty``,
+  ``bad_words_ids``, ``sequence_bias`` and ``exponential_decay_length_penalty``, documented for every framework.
 - Ties are not documented: the earlier beam first, then the lower token id; an older finished one before an equal new
   one.
 """
@@ -164,7 +178,14 @@ TORCH_4_57 = Dialect(padding=Padding.END_IF_PAD_IS_ZERO, default_max_length=Defa
 TORCH_5_23 = Dialect(padding=Padding.END_IF_PAD_IS_ZERO, default_max_length=DefaultMaxLength.MORE_UNLESS_GIVEN)
 """transformers 5.23.0, PyTorch: the search of 4.57.6 with a different default length."""
 
-TF = Dialect(stop=Stop.WHOLE_BATCH, unfinished=Unfinished.LAST_RESORT, min_new_tokens=MinNewTokens.IGNORED)
+TF = Dialect(
+    stop=Stop.WHOLE_BATCH,
+    unfinished=Unfinished.LAST_RESORT,
+    min_new_tokens=MinNewTokens.IGNORED,
+    renormalisation=Renormalisation.NEVER,
+    sequence_bias=Effect.IGNORED,
+    exponential_decay=Effect.IGNORED,
+)
 """transformers 4.37.2 and 4.57.6, TensorFlow (``tf_utils.py``: ``beam_search_cond_fn``, ``none_finished``)."""
 
 FLAX_4_37 = Dialect(
@@ -175,6 +196,11 @@ FLAX_4_37 = Dialect(
     min_length=MinLength.EXCEEDED,
     min_new_tokens=MinNewTokens.IGNORED,
     no_repeat_ngram=NoRepeatNgram.IGNORED,
+    renormalisation=Renormalisation.NEVER,
+    repetition_penalty=Effect.IGNORED,
+    bad_words=Effect.IGNORED,
+    sequence_bias=Effect.IGNORED,
+    exponential_decay=Effect.IGNORED,
 )
 """transformers 4.37.2, Flax (``flax_utils.py``: ``beam_search_cond_fn``, ``did_topk_just_finished``)."""
 
@@ -186,6 +212,11 @@ FLAX_4_57 = Dialect(
     default_max_length=DefaultMaxLength.MORE_IF_PASSED,
     min_length=MinLength.EXCEEDED,
     min_new_tokens=MinNewTokens.IGNORED,
+    renormalisation=Renormalisation.NEVER,
+    repetition_penalty=Effect.IGNORED,
+    bad_words=Effect.IGNORED,
+    sequence_bias=Effect.IGNORED,
+    exponential_decay=Effect.IGNORED,
 )
 """transformers 4.57.6, Flax: the search of 4.37.2, with a longer ``max_length`` if 20 is passed.
 

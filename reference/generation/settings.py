@@ -13,6 +13,7 @@ from reference.errors import CheckpointError
 from reference.generation.dialect import (
     DefaultMaxLength,
     Dialect,
+    Effect,
     MinLength,
     MinNewTokens,
     NoRepeatNgram,
@@ -33,6 +34,23 @@ from reference.generation.validation import (
 GENERATION_FILE = "generation_config.json"
 NOT_SETTINGS = ("passed", "stored", "start_in_ngrams")
 """Fields of ``GenerationSettings`` that are no documented settings."""
+FURTHER = (
+    "repetition_penalty",
+    "renormalize_logits",
+    "suppress_tokens",
+    "begin_suppress_tokens",
+    "bad_words_ids",
+    "sequence_bias",
+    "exponential_decay_length_penalty",
+)
+"""Fields that forbid or reweight tokens, besides those of the documented examples."""
+_IGNORABLE = {
+    "repetition_penalty": "repetition_penalty",
+    "bad_words": "bad_words_ids",
+    "sequence_bias": "sequence_bias",
+    "exponential_decay": "exponential_decay_length_penalty",
+}
+"""By choice of a dialect, the setting that may have no effect."""
 OLD_FORCED_BEGIN = "force_bos_token_to_be_generated"
 
 
@@ -182,6 +200,11 @@ class GenerationSettings:
             gain *= max(1.0, factor ** max(0, self.max_length - 2 - start))
         return float(gain)
 
+    @property
+    def further(self) -> tuple[str, ...]:
+        """The names among ``FURTHER`` that have an effect."""
+        return tuple(name for name in FURTHER if getattr(self, name) not in (getattr(GenerationSettings, name), ()))
+
     def with_start(self) -> GenerationSettings:
         """A copy in which a missing ``decoder_start_token_id`` is replaced by ``bos_token_id``, as documented."""
         start = self.bos_token_id if self.decoder_start_token_id is None else self.decoder_start_token_id
@@ -202,6 +225,12 @@ class GenerationSettings:
         shortest += dialect.min_length is MinLength.EXCEEDED
         lengths = {"max_length": longest, "min_length": shortest, "max_new_tokens": None, "min_new_tokens": None}
         ngram = self.no_repeat_ngram_size if dialect.no_repeat_ngram is not NoRepeatNgram.IGNORED else 0
+        ignored = {
+            setting: getattr(GenerationSettings, setting)
+            for choice, setting in _IGNORABLE.items()
+            if getattr(dialect, choice) is Effect.IGNORED
+        }
+        renormalised = self.renormalize_logits or dialect.renormalisation is Renormalisation.ALWAYS
         early = self.early_stopping
         if dialect.stopping is Stopping.ENOUGH_FINISHED:
             # Without a length penalty scores only decrease, so that the heuristic of False is exact.
@@ -211,7 +240,8 @@ class GenerationSettings:
             **lengths,
             no_repeat_ngram_size=ngram,
             early_stopping=early,
-            renormalize_logits=self.renormalize_logits or dialect.renormalisation is Renormalisation.ALWAYS,
+            renormalize_logits=renormalised and dialect.renormalisation is not Renormalisation.NEVER,
+            **ignored,
             start_in_ngrams=dialect.no_repeat_ngram is not NoRepeatNgram.WITHOUT_START,
         )
 

@@ -165,6 +165,8 @@ class CTranslate2Model:
         given = GenerationSettings.read(self._checkpoint, **settings).resolved(DOCUMENTED)
         if given.forced_eos_token_id is not None:
             raise NotImplementedError("translate_batch has no forced_eos_token_id")
+        if given.further:
+            raise NotImplementedError(f"translate_batch is not called with {given.further[0]}")
         forced = given.forced_bos_token_id
         prefix = None if forced is None else [self._layout.words([forced])] * len(inputs["input_ids"])
         searched = given.num_beams > 1
@@ -174,7 +176,6 @@ class CTranslate2Model:
             beam_size=given.num_beams,
             length_penalty=given.length_penalty if searched else 0.0,
             no_repeat_ngram_size=given.no_repeat_ngram_size,
-            repetition_penalty=given.repetition_penalty,
             max_input_length=0,
             max_decoding_length=given.max_length - 1,
             min_decoding_length=max(0, given.min_length - 1),

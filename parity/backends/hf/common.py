@@ -223,6 +223,10 @@ def generate_arguments(settings: Mapping[str, Any]) -> dict[str, Any]:
     Without settings nothing is added, because the library's own defaults are tested.
     """
     form = {"return_dict_in_generate": True, "output_scores": True}
+    if "sequence_bias" in settings:
+        # Before 4.49 a dictionary is the only documented form.
+        biases = {tuple(word): bias for word, bias in settings["sequence_bias"] or ()}
+        settings = {**settings, "sequence_bias": biases or None}
     return {**settings, **form} if settings else {}
 
 

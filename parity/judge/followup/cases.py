@@ -261,6 +261,10 @@ def may_differ(spoken: Dialect, case: Case) -> bool:
         "min_new_tokens": settings.min_new_tokens is not None,
         "no_repeat_ngram": bool(settings.no_repeat_ngram_size),
         "padding": False,
+        "repetition_penalty": "repetition_penalty" in settings.further,
+        "bad_words": "bad_words_ids" in settings.further,
+        "sequence_bias": "sequence_bias" in settings.further,
+        "exponential_decay": "exponential_decay_length_penalty" in settings.further,
     }
     searched = settings.num_beams > 1
     names = (field.name for field in fields(Dialect) if counts.get(field.name, searched))

@@ -34,8 +34,11 @@ def generated(framework: str, model, inputs: dict, arguments: dict):
     """Sequences and final scores, None where the library gives no scores, as arrays."""
     arguments = {**arguments, "return_dict_in_generate": True, "output_scores": True}
     if framework == "flax":
+        arguments = {name: _hashable(value) for name, value in arguments.items()}
         output = _compiled(model, tuple(arguments.items()), repr(model.generation_config))(model.params, inputs)
         return output.sequences, getattr(output, "scores", None)
+    if "sequence_bias" in arguments:  # before 4.49 a dictionary is the only form
+        arguments["sequence_bias"] = dict(map(_hashable, arguments["sequence_bias"]))
     given = {name: _tensor(framework, array) for name, array in inputs.items()}
     output = model.generate(**given, **arguments)
     return output.sequences, getattr(output, "sequences_scores", None)
@@ -53,6 +56,10 @@ def _compiled(model, arguments: tuple, stored: str):
             lambda params, given: model.generate(params=params, **given, **dict(arguments))
         )
     return _COMPILED[arguments, stored]
+
+
+def _hashable(value):
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value
 
 
 def _tensor(framework: str, array: np.ndarray):

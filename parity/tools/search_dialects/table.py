@@ -29,6 +29,10 @@ DESCRIPTIONS = {
     "min_new_tokens": "the effect of `min_new_tokens`",
     "no_repeat_ngram": "the effect of `no_repeat_ngram_size`",
     "renormalisation": "whether log-probabilities are normalised again after tokens were forbidden",
+    "repetition_penalty": "the effect of `repetition_penalty`",
+    "bad_words": "the effect of `bad_words_ids`",
+    "sequence_bias": "the effect of `sequence_bias`",
+    "exponential_decay": "the effect of `exponential_decay_length_penalty`",
 }
 """The fields of a dialect, described."""
 HEAD = """# Dialects of search

@@ -129,8 +129,15 @@ TELLING = {
     "default_max_length": [GenerationSettings.from_dict(IDS, min_length=19, max_length=20), given(min_length=19)],
     "min_length": [given(max_length=7, min_length=3)],
     "min_new_tokens": [given(max_length=7, min_new_tokens=3)],
-    "renormalisation": [given(num_beams=2, max_length=7, min_length=3)],
+    "renormalisation": [
+        given(num_beams=2, max_length=7, min_length=3),
+        given(num_beams=2, max_length=7, min_length=3, renormalize_logits=True),
+    ],
     "no_repeat_ngram": [given(max_length=7, no_repeat_ngram_size=1)],
+    "repetition_penalty": [given(max_length=7, repetition_penalty=3.0)],
+    "bad_words": [given(max_length=7, bad_words_ids=[[A], [A + 1, A + 2]])],
+    "sequence_bias": [given(max_length=7, sequence_bias=[[[A], 5.0]])],
+    "exponential_decay": [given(max_length=7, exponential_decay_length_penalty=[1, 2.0])],
 }
 OTHERS = [
     (field.name, value)
