@@ -185,7 +185,8 @@ def score_tolerance(
     if error is None or text.oracle_score is None:
         return None
     divisor = float(steps) ** settings.length_penalty
-    rounding = steps * UNIT_ROUNDOFF[subject.dtype] * abs(text.oracle_score) * divisor
+    size = abs(text.oracle_score) if math.isfinite(text.oracle_score) else 0.0
+    rounding = steps * UNIT_ROUNDOFF[subject.dtype] * size * divisor
     return (2 * steps * error * settings.gain + rounding) / (divisor if penalised else 1.0)
 
 

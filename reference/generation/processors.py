@@ -70,7 +70,8 @@ def ruled(scores: np.ndarray, tokens: np.ndarray, settings: GenerationSettings) 
         steps = length - 1 - start
         if steps > 0:
             ends = list(settings.ends)
-            scores[:, ends] += np.abs(scores[:, ends]) * (factor**steps - 1)
+            allowed = np.where(np.isneginf(scores[:, ends]), 0.0, scores[:, ends])  # what is forbidden stays forbidden
+            scores[:, ends] += np.abs(allowed) * (factor**steps - 1)
     if settings.suppress_tokens:
         scores[:, list(settings.suppress_tokens)] = -np.inf
     # A forced first token is not the model's choice; the beginning is then the token after it.

@@ -192,13 +192,18 @@ def returned_scores(evidence: Evidence) -> Iterator[Result]:
         for text, bound in zip(texts, bounds, strict=True)
     ]
     named = {"dialects": evidence.dialects(scores=True)} if any(far) else {}
-    largest = max((abs(text.oracle_score) for text in texts if text.oracle_score is not None), default=0.0)
+    expected_scores = [text.oracle_score for text in texts if text.oracle_score is not None]
+    largest = max((abs(score) for score in expected_scores if np.isfinite(score)), default=0.0)
     for text, bound, wrong in zip(texts, bounds, far, strict=True):
         expected = text.oracle_score
         if bound is None or expected is None:
             yield Undecided(f"row {text.row}: the oracle did not score this text", _SCORES)
             continue
         score = float(returned[text.row])
+        if not np.isfinite(expected):
+            what = f"row {text.row} has the score {score:.6g}, and a token that is forbidden"
+            yield Finding(False, what, _SCORES, {"at": {"batch": text.row}, **named})
+            continue
         error = abs(score - expected) if np.isfinite(score) else float("inf")
         what = f"row {text.row} has the score {score:.6g}; the oracle's score of the same text is {expected:.6g}"
         worst = {"index": {"batch": text.row}, "actual": score, "expected": expected}

@@ -87,7 +87,15 @@ def _logits(rows: list[int], texts: Any) -> np.ndarray:
 
 
 def picked(rng: np.random.Generator, options: dict[str, list[Any]]) -> dict[str, Any]:
-    return {name: values[rng.integers(len(values))] for name, values in options.items()}
+    """One value of each option.
+
+    Where an end is forbidden, the library's ``exponential_decay_length_penalty`` gives it the score NaN, so they are
+    not combined.
+    """
+    chosen = {name: values[rng.integers(len(values))] for name, values in options.items()}
+    if chosen.get("exponential_decay_length_penalty"):
+        chosen |= {"min_length": 0, "no_repeat_ngram_size": 0, "forced_eos_token_id": None, "bad_words_ids": None}
+    return chosen
 
 
 RULES: dict[str, list[Any]] = {
@@ -96,9 +104,14 @@ RULES: dict[str, list[Any]] = {
     "min_length": [0, 4, 7],
     "eos_token_id": [2, [5], [2, 5], [9, 2, 5]],
     "forced_bos_token_id": [None, None, 7],
-    "forced_eos_token_id": [None, 2, [5, 2]],
+    "forced_eos_token_id": [None, 2, 2, [5, 2]],
     "renormalize_logits": [False, True],
     "max_length": [8, 12],
+    "suppress_tokens": [None, None, None, [21, 26]],
+    "begin_suppress_tokens": [None, None, [5, 21]],
+    "bad_words_ids": [None, None, [[29], [2], [21, 5], [5, 5, 5]], [[5, 5], [7, 2]]],
+    "sequence_bias": [None, None, [[[5], 1.5], [[21, 29], -2.0], [[26], 1.0], [[5, 5, 5], 0.5]]],
+    "exponential_decay_length_penalty": [None, None, None, [2, 1.2], [0, 1.05]],
 }
 WARPERS: dict[str, list[Any]] = {
     "temperature": [0.5, 1.0, 1.7],
@@ -121,13 +134,13 @@ def searches(count: int) -> Iterator[tuple[int, dict[str, Any]]]:
         if beams > 1:
             chosen |= picked(rng, {"length_penalty": [-1.0, 0.0, 1.0, 2.0], "early_stopping": [True, False, "never"]})
             chosen["num_return_sequences"] = int(rng.integers(1, beams + 1))
-        if rng.integers(4) == 0:
+        if rng.integers(4) == 0 and not chosen["exponential_decay_length_penalty"]:
             chosen["min_new_tokens"], chosen["max_new_tokens"] = int(rng.integers(4)), int(rng.integers(4, 10))
         yield number, {"num_beams": beams, **chosen}
 
 
 def by_library(arguments: dict[str, Any]) -> Any:
-    form = {"return_dict_in_generate": True, "output_scores": True, "output_logits": True}
+    form: dict[str, Any] = {"return_dict_in_generate": True, "output_scores": True, "output_logits": True}
     return model().generate(**source(), **{"do_sample": False, **arguments}, **form)
 
 
@@ -160,7 +173,17 @@ def test_searches_are_the_librarys(part: int, in_float64: None) -> None:
 
 @pytest.mark.parametrize(
     ("name", "neutral"),
-    [("repetition_penalty", 1.0), ("eos_token_id", 2), ("renormalize_logits", False), ("forced_eos_token_id", None)],
+    [
+        ("repetition_penalty", 1.0),
+        ("eos_token_id", 2),
+        ("renormalize_logits", False),
+        ("forced_eos_token_id", None),
+        ("suppress_tokens", None),
+        ("begin_suppress_tokens", None),
+        ("bad_words_ids", None),
+        ("sequence_bias", None),
+        ("exponential_decay_length_penalty", None),
+    ],
 )
 def test_a_setting_decides_some_of_these_texts(name: str, neutral: Any) -> None:
     """Otherwise agreement would say nothing about it."""

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given as over
 from hypothesis import strategies as st
 
-from reference.generation import DOCUMENTED, generate, processed, reachable, score_tokens
+from reference.generation import DOCUMENTED, GenerationSettings, generate, processed, reachable, score_tokens
 from reference.generation.dialect import EndRank, Padding
+from reference.generation.validation import SettingError
 from tests.profiles import examples
 from tests.reference.generation.samples import END, PAD, START, VOCAB, A, B, C, Told, drawn, fed, given, probabilities
 
@@ -37,6 +38,92 @@ def test_what_was_said_scores_worse_once_for_each_token():
     # What is forbidden stays so, and what is forced costs nothing whether it was said or not.
     assert scored([START, B, A], 2.0, no_repeat_ngram_size=1)[3:] == [-np.inf, -np.inf, -0.5]
     assert scored([START, B, A], 2.0, max_length=4, forced_eos_token_id=B)[4] == 0
+
+
+def read(**settings):
+    """Settings as they are read from a file."""
+    tokens = {"pad_token_id": PAD, "eos_token_id": END, "decoder_start_token_id": START}
+    return GenerationSettings.from_dict({**tokens, **settings})
+
+
+def ruled(text, **settings):
+    """The scores after the rules, of equal scores 1 before them: PAD START END A B C."""
+    return processed(np.ones((1, VOCAB)), np.array([text]), read(max_length=9, **settings))[0].tolist()
+
+
+def test_suppressed_tokens_are_forbidden_at_every_step_or_at_the_beginning():
+    for text in ([START], [START, A], [START, A, B]):
+        assert ruled(text, suppress_tokens=[A, C]) == [1, 1, 1, -np.inf, 1, -np.inf]
+        begins = len(text) == 1
+        assert ruled(text, begin_suppress_tokens=[A]) == [1, 1, 1, -np.inf if begins else 1, 1, 1]
+    forced = {"begin_suppress_tokens": [A], "forced_bos_token_id": B}
+    assert ruled([START], **forced) == [-np.inf, -np.inf, -np.inf, -np.inf, 0, -np.inf]
+    assert ruled([START, B], **forced)[3] == -np.inf and ruled([START, B, B], **forced)[3] == 1
+
+
+def test_a_bad_word_is_forbidden_where_it_would_be_completed():
+    words = {"bad_words_ids": [[B], [A, C], [C, C, A], [START, START]]}
+    assert ruled([START], **words) == [1, 1, 1, 1, -np.inf, 1], "the start token begins no word"
+    assert ruled([START, A], **words) == [1, 1, 1, 1, -np.inf, -np.inf]
+    assert ruled([START, C, C], **words) == [1, 1, 1, -np.inf, -np.inf, 1]
+    assert ruled([START], bad_words_ids=[[END]])[2] == 1, "a text can always end"
+    assert ruled([START, A], bad_words_ids=[[A, END]])[2] == -np.inf
+
+
+def test_a_bias_is_added_to_the_token_that_completes_its_words():
+    words = {"sequence_bias": [[[A], 0.5], [[B, A], 2.0], [[C], -1]]}
+    assert ruled([START], **words) == [1, 1, 1, 1.5, 1, 0]
+    assert ruled([START, B], **words) == [1, 1, 1, 3.5, 1, 0]
+
+
+def test_an_end_becomes_likelier_from_a_length_on():
+    decay = {"exponential_decay_length_penalty": [1, 2.0]}
+    assert [ruled([START] * length, **decay)[2] for length in (1, 2, 3, 4)] == [1, 1, 2, 4]
+    negative = processed(np.full((1, VOCAB), -1.0), np.array([[START, A, B]]), read(max_length=9, **decay))
+    assert negative[0].tolist() == [-1, -1, 0, -1, -1, -1]
+    assert ruled([START, A, B, C], min_length=6, **decay)[2] == -np.inf, "a forbidden end stays forbidden"
+
+
+def test_the_gain_bounds_how_much_rules_increase_a_difference():
+    rng = np.random.default_rng(0)
+    for number in range(200):
+        settings = read(
+            max_length=7,
+            repetition_penalty=float(rng.choice([0.6, 1.0, 1.5])),
+            exponential_decay_length_penalty=[[0, 1.3], [2, 1.1], None][number % 3],
+            sequence_bias=[[[A], 2.0]],
+        ).resolved(DOCUMENTED)
+        text, first = rng.integers(0, VOCAB, (1, int(rng.integers(1, 7)))), rng.normal(0, 2, (1, VOCAB))
+        second = first + rng.uniform(-0.1, 0.1, first.shape)
+        moved = np.abs(processed(first, text, settings) - processed(second, text, settings))
+        assert moved.max() <= settings.gain * np.abs(first - second).max() + 1e-12
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("suppress_tokens", 3),
+        ("suppress_tokens", [True]),
+        ("bad_words_ids", [3]),
+        ("bad_words_ids", [[]]),
+        ("sequence_bias", {"(3,)": 1.0}),
+        ("sequence_bias", [[[3], float("nan")]]),
+        ("sequence_bias", [[3, 1.0]]),
+        ("exponential_decay_length_penalty", [1]),
+        ("exponential_decay_length_penalty", [-1, 2.0]),
+        ("exponential_decay_length_penalty", [1, 0]),
+    ],
+)
+def test_a_value_of_another_form_is_one_line(name, value):
+    with pytest.raises(SettingError, match=f"{name} is ") as refused:
+        read(**{name: value})
+    assert "\n" not in str(refused.value)
+
+
+def test_tokens_of_words_must_be_in_the_vocabulary():
+    for name, value in (("bad_words_ids", [[A, 99]]), ("sequence_bias", [[[99], 1.0]]), ("suppress_tokens", [99])):
+        with pytest.raises(SettingError, match=f"{name} is 99, outside the vocabulary of {VOCAB}"):
+            read(**{name: value}).check_tokens(VOCAB, "a file")
 
 
 def test_a_penalty_turns_greedy_search_and_beams_to_other_tokens():
