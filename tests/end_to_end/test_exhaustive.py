@@ -32,6 +32,42 @@ def test_further_cases_pass(tmp_path, tmp_path_factory):
     assert report.totals.fail == report.totals.error == 0
 
 
+SETTINGS = {
+    "suppress-tokens",
+    "begin-suppress-tokens",
+    "bad-words",
+    "sequence-bias",
+    "repetition-penalty",
+    "exponential-decay",
+    "new-tokens",
+    "no-cache",
+    "beams-no-cache",
+    "beams-bad-words",
+    "renormalized",
+}
+
+
+@pytest.mark.full
+def test_further_generation_settings_pass_or_are_known(tmp_path, tmp_path_factory):
+    report = api.audit(
+        [fixture("bart-odd")],
+        backends=["hf-torch", "hf-tf", "hf-flax"],
+        checks=["GEN02", "GEN03", "GEN04", "GEN05", "GEN07"],
+        case_set="exhaustive",
+        cache=shared_cache(tmp_path_factory),
+        out=tmp_path / "run",
+    )
+    assert report.totals.fail == report.totals.error == 0
+    passed = {verdict.case for verdict in report.verdicts if verdict.status == "pass" and verdict.backend == "hf-torch"}
+    assert {f"generate.{name}" for name in SETTINGS} <= passed
+    known = {verdict.evidence["known_issue"] for verdict in report.verdicts if verdict.status == "known"}
+    assert {
+        "hf-tf-ignores-generation-settings",
+        "hf-flax-ignores-generation-settings",
+        "hf-min-new-tokens-ignored",
+    } <= known
+
+
 @pytest.mark.full
 def test_an_argument_that_is_ignored_fails(tmp_path, tmp_path_factory):
     runner = Runner(LIBRARIES["hf-torch"], tmp_path, shared_cache(tmp_path_factory), None, None)

@@ -70,6 +70,9 @@ SHOWN_ELSEWHERE = {
     "hf-torch-untied-bert-saved-with-two-biases": "every BERT of the fixtures is tied",
     "hf-tf-untied-bert-head-ignored": "every BERT of the fixtures is tied",
     "hf-tf-untied-bert-head-ignored-text": "every BERT of the fixtures is tied",
+    "hf-tf-ignores-generation-settings": "the cases are of --cases exhaustive",
+    "hf-flax-ignores-generation-settings": "the cases are of --cases exhaustive",
+    "hf-min-new-tokens-ignored": "the cases are of --cases exhaustive",
     "hf-config-two-labels-become-three": "the classifier of the fixtures has labels of its own names",
 }
 """Entries that no fixture shows, and why; ``reports/divergences`` has a script for each cause."""
