@@ -73,6 +73,7 @@ SHOWN_ELSEWHERE = {
     "hf-tf-ignores-generation-settings": "the cases are of --cases exhaustive",
     "hf-flax-ignores-generation-settings": "the cases are of --cases exhaustive",
     "hf-min-new-tokens-ignored": "the cases are of --cases exhaustive",
+    "keras-hub-inexpressible": "engines are not in the baseline; tests/keras_hub",
     "hf-config-two-labels-become-three": "the classifier of the fixtures has labels of its own names",
 }
 """Entries that no fixture shows, and why; ``reports/divergences`` has a script for each cause."""

@@ -26,6 +26,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from parity.backends.engines.conversion import UnusableFiles
 from parity.backends.limits.keras_hub import REASONS
 from parity.backends.protocol import Field, LoadReport
 from parity.backends.torch_util import SETS_BEFORE_USE, on_host, set_deterministic
@@ -140,11 +141,12 @@ class KerasHub:
     def load(self, checkpoint: Path, variant: Variant, *, device: str, dtype: str, model_class: str) -> KerasHubModel:
         """
         Raises:
-            ValueError: a field of the config or a weight has no counterpart in keras-hub's model.
+            UnusableFiles: a field of the config has no counterpart in keras-hub's model.
+            ValueError: a weight has none.
         """
         config = BartConfig.read(checkpoint)
         if unsaid := inexpressible(config):
-            raise ValueError(f"BartBackbone cannot express {', '.join(unsaid)}")
+            raise UnusableFiles(f"{checkpoint}: BartBackbone cannot express {', '.join(unsaid)}")
         return KerasHubModel(config, read_weights(checkpoint, config), dtype)
 
 

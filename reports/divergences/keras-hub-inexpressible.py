@@ -1,0 +1,16 @@
+"""keras-hub 0.32.0: a BartBackbone has no other activation than gelu, and no head of its own.
+
+Neither is an argument of the class, so a BART with another activation or an untied head cannot be made.
+"""
+
+import inspect
+import os
+import sys
+
+os.environ["KERAS_BACKEND"] = "torch"
+sys.modules["tensorflow"] = None
+import keras_hub
+
+names = list(inspect.signature(keras_hub.models.BartBackbone).parameters)
+print("arguments of BartBackbone:", ", ".join(names))
+sys.exit(not {"activation", "tie_word_embeddings"} & set(names))
