@@ -25,7 +25,7 @@ from parity.core.options import DEFAULTS, AuditOptions, with_main
 
 if TYPE_CHECKING:
     from parity.capture.pipeline import Derive, MakeCases
-    from parity.capture.task import Event
+    from parity.capture.task import Event, Executor
     from parity.checkpoint.inspection import Checkpoint
     from parity.core.records import Manifest, Report, Totals, Unreadable
     from parity.tools.compare.compare import Comparison
@@ -61,6 +61,7 @@ def audit(
     *,
     progress: Callable[[Event], None] | None = None,
     began: float | None = None,
+    executor: Executor | None = None,
     **named: Any,
 ) -> Report:
     """Runs checkpoints in every backend and compares each answer with the oracle: ``capture``, then ``judge``.
@@ -81,6 +82,8 @@ def audit(
             each.
         began: a time by ``time.monotonic`` from which the report's cost counts, such as the start of a command; by
             default the call.
+        executor: runs the tasks (``parity.capture.task.Executor``); by default processes on this machine, as many as
+            ``jobs`` and ``memory`` of the options allow.
         named: fields of ``AuditOptions``; they replace those of ``options``.
 
     Returns:
@@ -97,7 +100,7 @@ def audit(
         OSError, MemoryError: raised by the operating system.
     """
     with _registered(replace(options or DEFAULTS, **named), checkpoints) as (checkpoints, options, unaccepted):
-        return audit_with(checkpoints, options, progress, start=began, unaccepted=unaccepted)
+        return audit_with(checkpoints, options, progress, start=began, unaccepted=unaccepted, executor=executor)
 
 
 def audit_with(

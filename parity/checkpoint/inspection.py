@@ -155,7 +155,7 @@ def _digest(files: Sequence[HandedFile]) -> str:
     return hashlib.sha256(lines.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def resolve_checkpoint(text: str, offline: bool = False, cache: Path | None = None) -> Path:
+def resolve_checkpoint(text: str, offline: bool = False, cache: Path | None = None, revision: str = "") -> Path:
     """Resolves a path or a hub id (``name`` or ``owner/name``) to a directory.
 
     A directory takes precedence over a hub id of the same name. Giving an id permits the download; with ``offline``
@@ -163,20 +163,23 @@ def resolve_checkpoint(text: str, offline: bool = False, cache: Path | None = No
 
     Args:
         cache: the folder of snapshots; None for the hub library's own cache.
+        revision: a branch, tag or commit of the hub; empty for the default branch.
 
     Raises:
-        CheckpointError: no such directory, no such id, or the download failed.
+        CheckpointError: no such directory, no such id or revision, or the download failed.
     """
     if not text:
         raise CheckpointError("''", "no such directory")
     path = Path(text).expanduser()
     if path.is_dir():
+        if revision:
+            raise CheckpointError(text, f"a directory has no revision {revision}")
         return path
     if path.exists():
         raise explained(path, CheckpointError(text, "not a directory"))
     if _looks_like_path(text):
         raise CheckpointError(text, "no such directory")
-    return _fetch(text, offline, cache)
+    return _fetch(text, offline, cache, revision)
 
 
 def _looks_like_path(text: str) -> bool:
@@ -186,22 +189,34 @@ def _looks_like_path(text: str) -> bool:
     return "/" in text and Path(text).parent.is_dir()
 
 
-def _fetch(hub_id: str, offline: bool, cache: Path | None) -> Path:
+def _fetch(hub_id: str, offline: bool, cache: Path | None, revision: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+        from huggingface_hub.errors import (
+            GatedRepoError,
+            LocalEntryNotFoundError,
+            RepositoryNotFoundError,
+            RevisionNotFoundError,
+        )
     except ImportError as error:
         message = f"no such directory; as a hub id it needs the package huggingface_hub, which is missing: {error}"
         raise CheckpointError(hub_id, message) from error
     try:
         found = snapshot_download(
-            hub_id, cache_dir=cache, local_files_only=offline, allow_patterns=list(HUB_PATTERNS), max_workers=2
+            hub_id,
+            revision=revision or None,
+            cache_dir=cache,
+            local_files_only=offline,
+            allow_patterns=list(HUB_PATTERNS),
+            max_workers=2,
         )
     except LocalEntryNotFoundError as error:
         cause = "it is not in the cache, and --offline forbids to fetch it" if offline else "the hub cannot be reached"
         raise CheckpointError(hub_id, f"no such directory; as a hub id: {cause}") from error
     except GatedRepoError as error:
         raise CheckpointError(hub_id, "the hub asks for permission to fetch it") from error
+    except RevisionNotFoundError as error:
+        raise CheckpointError(hub_id, f"the hub has no revision {revision} of it") from error
     except RepositoryNotFoundError as error:
         raise CheckpointError(hub_id, "no such directory, and the hub knows no such id") from error
     except (OSError, ValueError) as error:
