@@ -12,6 +12,7 @@ import typer
 
 from parity.cli import completion
 from parity.cli.exit_codes import ALWAYS, DONE, EXIT_CODES, INTERRUPTED, NOTHING_TO_DO, guarded, one_line, say
+from parity.cli.fleet import fleet_app
 from parity.cli.golden import golden_app
 from parity.cli.init import EPILOG as INIT_EPILOG
 from parity.cli.init import init
@@ -54,6 +55,7 @@ cache_app = typer.Typer(help="List or remove the traces stored between runs.", n
 app.add_typer(cache_app, name="cache")
 app.add_typer(reports_app)
 app.add_typer(golden_app, name="golden")
+app.add_typer(fleet_app, name="fleet")
 app.add_typer(stack_app, name="stack")
 app.command(epilog=INIT_EPILOG)(init)
 

@@ -42,6 +42,7 @@ COMMANDS = (
     "compare",
     "stack",
     "init",
+    "fleet",
 )
 
 
@@ -78,7 +79,7 @@ def test_every_command_explains_itself(arguments, capsys):
     assert "Usage: parity" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("command", [each for each in COMMANDS if each not in ("cache", "golden", "stack")])
+@pytest.mark.parametrize("command", [each for each in COMMANDS if each not in ("cache", "fleet", "golden", "stack")])
 def test_the_help_of_every_command_has_an_example(command, capsys):
     assert run([command, "--help"]) == 0
     assert re.search(rf"^ Examples?\b.*: parity {command}", capsys.readouterr().out, re.MULTILINE)

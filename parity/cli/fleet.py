@@ -1,0 +1,121 @@
+"""``parity fleet``: audits of many checkpoints, on one machine or a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from parity.cli.exit_codes import guarded
+from parity.cli.options import audit_options, split_commas
+from parity.core.display import printable
+from parity.core.options import AuditOptions
+
+FLEET = Annotated[Path, typer.Argument(metavar="DIR", help="The directory of a fleet, as --out named it.")]
+RUN_CODES = (
+    "Exit code 0: only pass, known and skip. 1: any fail or error. 2: usage, a checkpoint that was not audited, or "
+    "nothing computed. 3: internal error, a bug of parity. 130: interrupted; --resume goes on."
+)
+LONG = 4000
+"""Characters of a path that is shown."""
+
+
+class _RunByDefault(TyperGroup):
+    """``parity fleet LIST`` is ``parity fleet run LIST``."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # pyright: ignore[reportIncompatibleMethodOverride] (typer's context is click's)
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+fleet_app = typer.Typer(
+    cls=_RunByDefault,
+    help="Audit many checkpoints, on this machine or a Ray cluster: parity fleet LIST is parity fleet run LIST.",
+    no_args_is_help=True,
+)
+
+
+@fleet_app.command("run", epilog=RUN_CODES)
+@guarded
+@audit_options(
+    without=(
+        "models",
+        "converted",
+        "quantised",
+        "exit_first",
+        "goldens",
+        "device",
+        "inputs",
+        "model_class",
+        "out",
+        "jobs",
+        "memory",
+        "known_issues",
+    )
+)
+def fleet_run(
+    targets: Annotated[
+        Path,
+        typer.Argument(metavar="LIST", help="A text file: a directory or hub id a line, then a revision if any."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Write the results here.")],
+    options: AuditOptions,
+    address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT|auto", help="Use this Ray cluster. (default: Ray is started on this machine)"),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the results that DIR has.")] = False,
+    device: Annotated[
+        list[str] | None,
+        typer.Option("--device", metavar="cpu|cuda,…", callback=split_commas, help="Audit on these. (default: cpu)"),
+    ] = None,
+    cpus_per_audit: Annotated[
+        float, typer.Option(metavar="N", min=0.1, help="CPUs that the audit of one checkpoint reserves.")
+    ] = 1.0,
+    checkpoint_limit: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1, help="Set a checkpoint aside whose audit takes longer.")
+    ] = 7200.0,
+) -> None:
+    """Audit every checkpoint of a list, and write one table of all cells.
+
+    Each checkpoint is one task of Ray. Results are written as checkpoints end; the same command with --resume goes on
+    after an interruption.
+
+    Example: parity fleet checkpoints.txt --out fleets/today --backend hf-torch --address auto
+    """
+    from parity.fleet.progress import FleetProgress
+    from parity.fleet.run import Cluster, fleet
+    from parity.fleet.targets import read_targets
+    from parity.fleet.terminal import ending
+
+    found = read_targets(targets)
+    if options.cache is not None:
+        options = replace(options, cache=options.cache.absolute())
+    with FleetProgress() as progress:
+        for label, count in found.repeated:
+            progress.say(f"{label}: is {count} times in the list, and audited once")
+
+        def opened(cluster: Cluster) -> None:
+            if cluster.dashboard:
+                progress.say(f"Ray's dashboard: http://{cluster.dashboard}")
+            progress.begin()
+
+        result = fleet(
+            found,
+            options,
+            out,
+            devices=device or ("cpu",),
+            address=address,
+            cpus=cpus_per_audit,
+            limit=checkpoint_limit,
+            resume=resume,
+            progress=progress,
+            opened=opened,
+        )
+    print(ending(result))
+    print(printable(out, LONG))
+    raise typer.Exit(result.exit_code)
