@@ -157,7 +157,7 @@ def baseline_of(paths: Sequence[Path], reports: Sequence[ReportDigest], accepted
 
 def rows_of(report: ReportDigest, accepted: Accepted | None = None) -> dict[Cell, Row]:
     """A row for each verdict."""
-    return {verdict.cell: _row(verdict, accepted) for verdict in report.verdicts}
+    return {verdict.cell: row_of(verdict, accepted) for verdict in report.verdicts}
 
 
 def finding_of(verdict: VerdictSummary) -> str:
@@ -204,7 +204,12 @@ def _could_be_baseline(path: Path, report: ReportDigest, accepted: Accepted) -> 
         raise RecordError(f"{path}: {why} cannot become the baseline{hint}")
 
 
-def _row(verdict: VerdictSummary, accepted: Accepted | None) -> Row:
+def row_of(verdict: VerdictSummary, accepted: Accepted | None = None) -> Row:
+    """The row of a verdict.
+
+    Args:
+        accepted: returns the reason for accepting a failing cell; None records no reason.
+    """
     entry = verdict.evidence.known_issue if verdict.status == "known" else ""
     if verdict.status == "fail" and accepted is not None:
         entry = accepted(verdict)

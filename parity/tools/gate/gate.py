@@ -7,7 +7,7 @@ in the commit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -77,7 +77,7 @@ def gate(report: Path, baseline: Path) -> GateResult:
     """
     known, found = read_baseline(baseline), read_digest(report)
     _comparable(known, found, report, baseline)
-    return GateResult(found, list(changes(dict(known.rows()), found)), list(_versions(known, found)))
+    return GateResult(found, list(changes(dict(known.rows()), found.verdicts)), list(_versions(known, found)))
 
 
 def update(reports: Sequence[Path], baseline: Path, *, drop: bool = False, accept_failures: str = "") -> list[Change]:
@@ -112,7 +112,7 @@ def update(reports: Sequence[Path], baseline: Path, *, drop: bool = False, accep
     if known is None:
         write_baseline(new, baseline)
         return []
-    changed = list(changes(rows, found[-1]))
+    changed = list(changes(rows, found[-1].verdicts))
     vanished = [change.cell for change in changed if change.kind == "vanished"]
     if vanished and not drop:
         raise RecordError(
@@ -123,10 +123,10 @@ def update(reports: Sequence[Path], baseline: Path, *, drop: bool = False, accep
     return changed
 
 
-def changes(known: Mapping[Cell, Row], found: ReportDigest) -> Iterator[Change]:
-    """Every cell that differs from its row, in the order of the report, then the vanished ones."""
+def changes(known: Mapping[Cell, Row], found: Iterable[VerdictSummary]) -> Iterator[Change]:
+    """Every cell that differs from its row, in the order of the verdicts, then the vanished ones."""
     rows = dict(known)
-    for verdict in found.verdicts:
+    for verdict in found:
         row = rows.pop(verdict.cell, None)
         if kind := _kind(row, verdict):
             yield Change(kind, verdict.cell, row, verdict)

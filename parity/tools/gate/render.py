@@ -93,6 +93,8 @@ def _turn(change: Change) -> str:
         before = f"{before} ({change.before.entry})"
     after = change.after.status if change.after else "none"
     if change.before and before == after == "fail":
+        if not change.before.entry:
+            return f"another failure (it was {change.before.found})"
         return f"another failure than the accepted one ({change.before.entry}; it was {change.before.found})"
     if change.before and change.kind == "moved":
         return f"{before} as before, but it was {change.before.found}"

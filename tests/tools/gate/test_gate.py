@@ -139,10 +139,10 @@ def test_a_report_passes_its_own_gate_and_no_turn_of_a_verdict_does(before, turn
     if {status for status, _ in before} == {"skip"}:
         return  # nothing was asked: no baseline
     known_before = baseline_of([Path("report.json")], [judged(before)])
-    assert list(changes(dict(known_before.rows()), judged(before))) == []
+    assert list(changes(dict(known_before.rows()), judged(before).verdicts)) == []
     place, status = turned[0] % len(before), turned[1]
     after = [(status, e) if i == place else (s, e) for i, (s, e) in enumerate(before)]
-    kinds = [change.kind for change in changes(dict(known_before.rows()), judged(after))]
+    kinds = [change.kind for change in changes(dict(known_before.rows()), judged(after).verdicts)]
     assert len(kinds) == (status != before[place][0])
     if status in ("fail", "error"):
         assert kinds == ["worse"]
