@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from parity.cli.exit_codes import guarded
+from parity.cli.exit_codes import ALWAYS, DONE, guarded
 from parity.cli.options import audit_options, split_commas
 from parity.core.display import printable
 from parity.core.options import AuditOptions
 
-FLEET = Annotated[Path, typer.Argument(metavar="DIR", help="The directory of a fleet, as --out named it.")]
+Fleet = Annotated[Path, typer.Argument(metavar="DIR", help="The directory of a fleet, as --out named it.")]
 RUN_CODES = (
     "Exit code 0: only pass, known and skip. 1: any fail or error. 2: usage, a checkpoint that was not audited, or "
     "nothing computed. 3: internal error, a bug of parity. 130: interrupted; --resume goes on."
@@ -119,3 +119,37 @@ def fleet_run(
     print(ending(result))
     print(printable(out, LONG))
     raise typer.Exit(result.exit_code)
+
+
+@fleet_app.command("report", epilog=DONE)
+@guarded
+def fleet_report(directory: Fleet) -> None:
+    """Write index.html: which checkpoints diverge, grouped by cause, with links to the report of each.
+
+    Example: parity fleet report fleets/today
+    """
+    from parity.fleet.folder import Folder
+    from parity.fleet.report import write_report
+
+    print(printable(write_report(Folder(directory)), LONG))
+
+
+@fleet_app.command(
+    "gate", epilog=f"Exit code 0: no cell that was good fails, and every checkpoint is audited. 1: one is not. {ALWAYS}"
+)
+@guarded
+def fleet_gate(
+    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="The directory of a fleet …")],
+    after: Annotated[Path, typer.Argument(metavar="AFTER", help="… and of one after an upgrade.")],
+) -> None:
+    """List the cells of two fleets that got worse or better, and fail if one that was good fails now.
+
+    Example: parity fleet gate fleets/before fleets/after
+    """
+    from parity.fleet.folder import Folder
+    from parity.fleet.gate import gate
+    from parity.fleet.terminal import show_gate
+
+    found = gate(Folder(before), Folder(after))
+    show_gate(found)
+    raise typer.Exit(0 if found.passed else 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -105,17 +106,19 @@ class Folder:
         self.asked()
         return [_read_outcome(path) for path in sorted((self.path / "checkpoints").glob("[!.]*.json"))]
 
-    def rows(self) -> list[dict[str, Any]]:
-        """The table: the rows of every checkpoint that was audited.
+    def tables(self) -> Iterator[tuple[Outcome, list[dict[str, Any]]]]:
+        """Yields each checkpoint that was audited with its rows of the table, one at a time: a table may be large.
 
         Raises:
             InputError: pyarrow is not installed. RecordError: a file is missing or damaged.
         """
-        audited = [each for each in self.outcomes() if each.state == "audited"]
-        rows = read_rows(self.path / "cells" / f"{each.name}.parquet" for each in audited)
-        if len(rows) != (planned := sum(each.cells for each in audited)):
-            raise RecordError(f"{self.path}: has {len(rows)} rows, and its checkpoints {planned} cells")
-        return rows
+        for outcome in self.outcomes():
+            if outcome.state == "audited":
+                path = self.path / "cells" / f"{outcome.name}.parquet"
+                rows = read_rows(path)
+                if len(rows) != outcome.cells:
+                    raise RecordError(f"{path}: has {len(rows)} rows, and the audit had {outcome.cells} cells")
+                yield outcome, rows
 
     def _outcome(self, name: str) -> Path:
         return self.path / "checkpoints" / f"{name}.json"

@@ -41,6 +41,12 @@ class Outcome(BaseModel):
     node: str = ""
     """The machine that audited it."""
 
+    @property
+    def label(self) -> str:
+        """The directory or hub id, its revision, and the device unless that is ``cpu``."""
+        device = "" if self.device == "cpu" else self.device
+        return " ".join(part for part in (self.checkpoint, self.revision, device) if part)
+
 
 AnswerKind = Literal["audited", "unreadable", "more memory", "out of memory", "failed", "time limit", "unusable"]
 

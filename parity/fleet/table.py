@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from parity.core.errors import InputError
 from parity.core.records import Manifest, RecordError, Report
-from parity.tools.gate.report_digest import versions_of
+from parity.tools.gate.report_digest import VerdictSummary, versions_of
 
 TEXTS = (
     "checkpoint",
@@ -97,24 +97,44 @@ def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
         raise
 
 
-def read_rows(paths: Iterable[Path]) -> list[dict[str, Any]]:
-    """The rows of these files.
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of one file.
 
     Raises:
         InputError: pyarrow is not installed.
-        RecordError: a file is missing, damaged or has other columns.
+        RecordError: the file is missing, damaged or has other columns.
     """
     arrow, parquet = _pyarrow()
-    rows: list[dict[str, Any]] = []
-    for path in paths:
-        try:
-            table = parquet.ParquetFile(path).read()
-        except (OSError, arrow.ArrowException) as error:
-            raise RecordError(f"{path}: cannot be read: {str(error).strip().splitlines()[0]}") from error
-        if not table.schema.equals(_schema()):
-            raise RecordError(f"{path}: not the columns of a fleet's table")
-        rows += table.to_pylist()
-    return rows
+    try:
+        table = parquet.ParquetFile(path).read()
+    except (OSError, arrow.ArrowException) as error:
+        raise RecordError(f"{path}: cannot be read: {str(error).strip().splitlines()[0]}") from error
+    if not table.schema.equals(_schema()):
+        raise RecordError(f"{path}: not the columns of a fleet's table")
+    return table.to_pylist()
+
+
+def verdict_of(row: Mapping[str, Any], checkpoint: str) -> VerdictSummary:
+    """A row as the gate compares it.
+
+    Args:
+        checkpoint: the name that tells it from others.
+    """
+    first = row["first_divergence"]
+    return VerdictSummary.model_validate(
+        {
+            "checkpoint": checkpoint,
+            "model_class": row["class"],
+            "status": row["verdict"],
+            # The gate takes the error as a multiple of tolerance.
+            "error": row["ratio"],
+            "tolerance": None if row["ratio"] is None else 1.0,
+            "first_divergence": None if first is None else {"tensor": first},
+            "evidence": {"known_issue": row["known_issue"] or ""},
+            **{name: row[name] for name in ("check", "case", "backend", "variant", "stack", "device", "dtype")},
+            "reason": row["reason"],
+        }
+    )
 
 
 @cache

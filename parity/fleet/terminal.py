@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from rich.text import Text
+
+from parity.core.display import printable, shown
+from parity.fleet.gate import FleetGate
 from parity.fleet.run import FleetResult
-from parity.report.console import plural
+from parity.report.console import console, plural
+from parity.tools.gate.render import SHOWN, show_changes
 
 
 def ending(result: FleetResult) -> str:
@@ -12,3 +17,20 @@ def ending(result: FleetResult) -> str:
     states = ", ".join(f"{counts[state]} {state}" for state in ("audited", "unreadable", "set aside") if counts[state])
     words = ", ".join(f"{count} {status}" for status, count in totals.items() if count or status == "pass")
     return f"{plural(len(result.outcomes), 'checkpoint')}: {states}; {plural(sum(totals.values()), 'cell')}: {words}"
+
+
+def show_gate(gated: FleetGate) -> None:
+    """Prints the changed versions, the checkpoints that are gone, a line for each group of changes, and the result."""
+    out = console()
+    for line in shown(list(gated.versions)):
+        out.print(Text(line, "bright_black"))
+    for what, labels in (("not audited any more", gated.lost), ("other files than before", gated.replaced)):
+        for label in labels[:SHOWN]:
+            out.print(Text(f"{what}: {printable(label, 600)}"))
+        if len(labels) > SHOWN:
+            out.print(f"and {plural(len(labels) - SHOWN, 'checkpoint')} more")
+    show_changes(out, gated.changes, SHOWN)
+    result = "gate passed" if gated.passed else "gate failed"
+    lost = f", {plural(len(gated.lost), 'checkpoint')} not audited any more" if gated.lost else ""
+    counts = f"{plural(len(gated.changes), 'cell')} changed, {gated.failing} of them worse"
+    out.print(f"{result}: {plural(gated.checkpoints, 'checkpoint')}, {counts}{lost}")

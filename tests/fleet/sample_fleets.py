@@ -93,8 +93,8 @@ class Scripted:
 
     dashboard = ""
 
-    def __init__(self, script: dict[str, list[Any]] | None = None, *, slots: int = 2, most_memory: int = 1 << 40):
-        self.script = {source: list(answers) for source, answers in (script or {}).items()}
+    def __init__(self, script: dict[str, Any] | None = None, *, slots: int = 2, most_memory: int = 1 << 40):
+        self.script: dict[str, list[Any]] = {source: list(answers) for source, answers in (script or {}).items()}
         self.slots, self.most_memory = slots, most_memory
         self.submitted: list[tuple[str, int]] = []
         self._running: list[tuple[Job, int]] = []
@@ -115,10 +115,10 @@ class Scripted:
     def wait(self, seconds: float) -> list[tuple[Job, Answer | Lost]]:
         job, _ = self._running.pop(0)
         planned = self.script.get(job.target.source)
-        given: Any = planned.pop(0) if planned else answer
+        given = planned.pop(0) if planned else answer(job)
         if given is KeyboardInterrupt:
             raise KeyboardInterrupt
-        return [(job, given(job) if callable(given) else given)]
+        return [(job, given if isinstance(given, Answer | Lost) else given(job))]
 
     def tries(self, source: str) -> list[int]:
         """The memory of each try of a checkpoint."""

@@ -30,6 +30,10 @@ def run(out: Path, cluster: Scripted, *sources: str, **named) -> FleetResult:
     return fleet(targets(*sources), out=out, cluster=cluster, **named)
 
 
+def cells(out: Path) -> list[dict]:
+    return [each for _, rows in Folder(out).tables() for each in rows]
+
+
 def states(result: FleetResult) -> dict[str, str]:
     return {each.checkpoint: each.state for each in result.outcomes}
 
@@ -41,7 +45,7 @@ def test_each_checkpoint_is_audited_once_and_stored(tmp_path):
     assert states(result) == {"a": "audited", "b": "audited", "c": "audited"}
     assert result.exit_code == 0
     folder = Folder(tmp_path)
-    assert sorted(each["checkpoint"] for each in folder.rows()) == ["a", "b", "c"]
+    assert sorted(each["checkpoint"] for each in cells(tmp_path)) == ["a", "b", "c"]
     for each in folder.outcomes():
         assert (tmp_path / "reports" / each.name / "report.html").read_bytes() == b"<!DOCTYPE html>"
 
@@ -51,7 +55,7 @@ def test_a_killed_worker_is_tried_again_and_the_table_is_the_same(tmp_path):
     result = run(tmp_path / "two", Scripted({"a": [KILLED]}), "a", "b")
     assert result.exit_code == 0
     assert {each.checkpoint: each.tries for each in result.outcomes} == {"a": 2, "b": 1}
-    assert Folder(tmp_path / "one").rows() == Folder(tmp_path / "two").rows()
+    assert cells(tmp_path / "one") == cells(tmp_path / "two")
 
 
 def test_a_checkpoint_that_ends_its_worker_twice_is_set_aside_by_name(tmp_path):
@@ -66,7 +70,7 @@ def test_a_checkpoint_that_ends_its_worker_twice_is_set_aside_by_name(tmp_path):
     assert lines == ["poison: set aside: its process ended 2 times: The worker died unexpectedly"]
     assert len(cluster.tries("poison")) == 2
     assert result.exit_code == 2
-    assert [each["checkpoint"] for each in Folder(tmp_path).rows()] == ["fine"]
+    assert [each["checkpoint"] for each in cells(tmp_path)] == ["fine"]
 
 
 def test_a_lost_machine_is_not_the_checkpoint_s_fault(tmp_path):
@@ -98,7 +102,7 @@ def test_an_audit_whose_workers_are_killed_twice_is_kept_with_its_errors(tmp_pat
     result = run(tmp_path / "two", Scripted({"a": [short, short]}), "a")
     assert states(result) == {"a": "audited"}
     assert result.exit_code == 1
-    assert [each["verdict"] for each in Folder(tmp_path / "two").rows()] == ["error"]
+    assert [each["verdict"] for each in cells(tmp_path / "two")] == ["error"]
 
 
 def test_a_task_that_needs_more_memory_is_submitted_with_it_and_that_is_no_try(tmp_path):
@@ -146,7 +150,7 @@ def test_a_stopped_fleet_goes_on_without_losing_or_repeating_anything(tmp_path):
     cluster = Scripted()
     result = run(tmp_path, cluster, "a", "b", "c", "d", resume=True)
     assert sorted(source for source, _ in cluster.submitted) == ["b", "c", "d"]
-    assert sorted(each["checkpoint"] for each in Folder(tmp_path).rows()) == ["a", "b", "c", "d"]
+    assert sorted(each["checkpoint"] for each in cells(tmp_path)) == ["a", "b", "c", "d"]
     assert result.exit_code == 0
 
 
@@ -206,6 +210,6 @@ def test_a_damaged_or_missing_file_of_the_table_is_one_line(tmp_path):
     (path,) = (tmp_path / "cells").iterdir()
     path.write_bytes(b"PAR1")
     with pytest.raises(RecordError, match=r"\.parquet: cannot be read"):
-        Folder(tmp_path).rows()
+        cells(tmp_path)
     with pytest.raises(RecordError, match="parity fleet LIST --out DIR makes it"):
-        Folder(tmp_path / "nothing").rows()
+        cells(tmp_path / "nothing")
