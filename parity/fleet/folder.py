@@ -35,7 +35,7 @@ class Folder:
         self.path = path
 
     def begin(self, asked: dict[str, Any], resume: bool) -> None:
-        """Creates the folder, or verifies that it is of the same fleet.
+        """Creates the folder, or verifies that it is of the same fleet. One without any result is begun anew.
 
         Args:
             asked: the options that verdicts depend on, in JSON types.
@@ -46,7 +46,7 @@ class Folder:
             OutputError: it cannot be written.
         """
         asked = json.loads(json_text(asked))
-        if (self.path / ASKED).exists():
+        if any((self.path / "checkpoints").glob("[!.]*.json")):
             if not resume:
                 raise InputError(f"{self.path}: has the results of a fleet; go on with --resume, or name another --out")
             before = self.asked()

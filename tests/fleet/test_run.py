@@ -170,6 +170,14 @@ def test_resume_needs_the_same_options_and_a_second_run_needs_resume(tmp_path):
         run(tmp_path, Scripted(), "a", resume=True, **other)
 
 
+def test_a_fleet_that_stopped_before_any_result_is_begun_anew(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, Scripted({"a": [KeyboardInterrupt]}), "a")
+    other = OPTIONS.__class__(backends=["hf-torch/sdpa"])
+    assert run(tmp_path, Scripted(), "a", options=other).exit_code == 0
+    assert Folder(tmp_path).asked()["backends"] == ["hf-torch/sdpa"]
+
+
 def test_lines_that_are_no_checkpoint_are_recorded(tmp_path):
     listed = TargetList([Target("a")], [], [(Target("x y z"), "list.txt:2: more than a checkpoint and a revision")])
     result = fleet(listed, OPTIONS, tmp_path, cluster=Scripted())
