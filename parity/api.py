@@ -24,6 +24,7 @@ from parity.core.errors import InputError, OutputError
 from parity.core.options import DEFAULTS, AuditOptions, with_main
 
 if TYPE_CHECKING:
+    from parity.capture.cache import TraceCache
     from parity.capture.pipeline import Derive, MakeCases
     from parity.capture.task import Event, Executor
     from parity.checkpoint.inspection import Checkpoint
@@ -62,6 +63,7 @@ def audit(
     progress: Callable[[Event], None] | None = None,
     began: float | None = None,
     executor: Executor | None = None,
+    store: TraceCache | None = None,
     **named: Any,
 ) -> Report:
     """Runs checkpoints in every backend and compares each answer with the oracle: ``capture``, then ``judge``.
@@ -84,6 +86,8 @@ def audit(
             default the call.
         executor: runs the tasks (``parity.capture.task.Executor``); by default processes on this machine, as many as
             ``jobs`` and ``memory`` of the options allow.
+        store: the cache of traces (``parity.capture.cache.TraceCache``); by default the one in ``cache`` of the
+            options.
         named: fields of ``AuditOptions``; they replace those of ``options``.
 
     Returns:
@@ -100,7 +104,8 @@ def audit(
         OSError, MemoryError: raised by the operating system.
     """
     with _registered(replace(options or DEFAULTS, **named), checkpoints) as (checkpoints, options, unaccepted):
-        return audit_with(checkpoints, options, progress, start=began, unaccepted=unaccepted, executor=executor)
+        how = {"start": began, "unaccepted": unaccepted, "executor": executor, "store": store}
+        return audit_with(checkpoints, options, progress, **how)
 
 
 def audit_with(

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,9 @@ class TraceCache:
         except (TraceError, OSError):
             return None
         return trace if trace.provenance.get("key") == key else None
+
+    def publish(self, keys: Iterable[str]) -> None:
+        """Called with the traces of a checkpoint that is complete; a cache that is shared hands them on."""
 
     def put(self, key: str, trace: Trace) -> Path:
         """Writes a trace with the key in its provenance.

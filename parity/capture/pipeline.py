@@ -89,6 +89,7 @@ def capture(
     selected: Sequence[str] | None = None,
     start: float | None = None,
     unaccepted: Mapping[str, str] | None = None,
+    store: TraceCache | None = None,
 ) -> Manifest:
     """Runs every case of these checkpoints on every subject and writes a run directory.
 
@@ -112,6 +113,7 @@ def capture(
             left out, and is no error while another can run. Ignored where backends are requested.
         start: when the command started, by ``time.monotonic``; recorded as the phase ``start``.
         unaccepted: inputs that a user's model does not accept, with the reason (``parity.cases.unaccepted``).
+        store: the cache of traces; by default the one in ``options.cache``.
 
     A checkpoint that cannot be read is skipped and recorded as unreadable, if another one can be read.
 
@@ -132,7 +134,7 @@ def capture(
         if unaccepted:
             base = {name: [without_inputs(case, unaccepted) for case in cases] for name, cases in base.items()}
         found = [each for each in found if each.name in base]
-        store = TraceCache(options.cache or default_cache())
+        store = store or TraceCache(options.cache or default_cache())
         prepare(out / "traces", "the run directory")
         prepare(store.traces, "the cache")
         store.remove_parts()
@@ -293,6 +295,7 @@ class _Run:
         self._own: dict[str, str] = {}
         self._name = uuid.uuid4().hex
         self._uncached: set[str] = set()
+        self._new: dict[str, list[str]] = {}
         self._views: dict[tuple[str, frozenset[str]], Path | str] = {}
         self._refusals: dict[tuple[str, str], str] = {}
         self.handed_on: list[tuple[float, float]] = []
@@ -374,6 +377,7 @@ class _Run:
             derived = more(self.manifest(started, {}, name), self.out)
             yield from self._compute(self._cells(name, derived.get(name, [])))
         self._drop_saved_files(name)
+        self.cache.publish(key for key in self._new.pop(name, []) if key not in self._uncached)
         self._whole.append(name)
         if captured is not None:
             begun = time.monotonic()
@@ -516,6 +520,8 @@ class _Run:
                 digest, reason = self._written(self.out / path, cell.task.id)
                 if reason:
                     result, path = replace(result, outcome="harness-error", reason=reason), None
+                else:
+                    self._new.setdefault(cell.checkpoint, []).append(cell.task.id)
         return TraceRecord(
             checkpoint=cell.checkpoint,
             subject=cell.subject,

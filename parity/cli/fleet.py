@@ -51,6 +51,7 @@ fleet_app = typer.Typer(
         "device",
         "inputs",
         "model_class",
+        "cache",
         "out",
         "jobs",
         "memory",
@@ -69,9 +70,18 @@ def fleet_run(
         typer.Option(metavar="HOST:PORT|auto", help="Use this Ray cluster. (default: Ray is started on this machine)"),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the results that DIR has.")] = False,
-    device: Annotated[
+    devices: Annotated[
         list[str] | None,
         typer.Option("--device", metavar="cpu|cuda,…", callback=split_commas, help="Audit on these. (default: cpu)"),
+    ] = None,
+    cache: Annotated[
+        str | None,
+        typer.Option(
+            "--cache",
+            metavar="DIR|URL",
+            help="Store traces in this directory of each machine, or share them at s3://BUCKET/PREFIX or another URL "
+            "that fsspec opens. (default: the user's cache directory)",
+        ),
     ] = None,
     cpus_per_audit: Annotated[
         float, typer.Option(metavar="N", min=0.1, help="CPUs that the audit of one checkpoint reserves.")
@@ -93,8 +103,10 @@ def fleet_run(
     from parity.fleet.terminal import ending
 
     found = read_targets(targets)
-    if options.cache is not None:
-        options = replace(options, cache=options.cache.absolute())
+    cache = str(cache or "")  # a path, where the project has it
+    shared = cache if "://" in cache else ""
+    if cache and not shared:
+        options = replace(options, cache=Path(cache).absolute())
     with FleetProgress() as progress:
         for label, count in found.repeated:
             progress.say(f"{label}: is {count} times in the list, and audited once")
@@ -108,11 +120,12 @@ def fleet_run(
             found,
             options,
             out,
-            devices=device or ("cpu",),
+            devices=devices or ("cpu",),
             address=address,
             cpus=cpus_per_audit,
             limit=checkpoint_limit,
             resume=resume,
+            shared_cache=shared,
             progress=progress,
             opened=opened,
         )

@@ -28,6 +28,7 @@ from parity.core.records import Manifest, read_record
 from parity.core.stacks import StackError
 from parity.core.version import __version__
 from parity.fleet.outcome import Answer, AnswerKind, Outcome
+from parity.fleet.shared_cache import SharedTraceCache
 from parity.fleet.table import rows_of
 from parity.fleet.targets import Job
 from parity.tools.gate.report_digest import versions_of
@@ -55,6 +56,8 @@ class Asked:
     """The command line, which the reports name."""
     environment: Mapping[str, str | None] = field(default_factory=dict)
     """Environment variables as the command has them; None: not set."""
+    shared_cache: str = ""
+    """URL of the trace cache that machines share; empty: there is none."""
     version: str = __version__
 
 
@@ -121,11 +124,12 @@ def _audited(job: Job, asked: Asked, memory: int, outcome: Outcome, began: float
     needed = memory_needed(directory)
     if memory < min(needed, asked.most_memory):
         return Answer("more memory", outcome, memory=needed)
-    store = TraceCache(options.cache or default_cache())
+    folder = options.cache or default_cache()
+    store = SharedTraceCache(folder, asked.shared_cache) if asked.shared_cache else TraceCache(folder)
     processes = reused_processes(store.compiled, jobs=1)
     processes.memory, processes.time_limit = memory, options.time_limit
     with _run_directory(store.folder) as out:
-        report = api.audit([directory], replace(options, out=out), executor=processes)
+        report = api.audit([directory], replace(options, out=out), executor=processes, store=store)
         manifest = read_record(Manifest, out / "manifest.json")
         files = {name: (out / name).read_bytes() for name in ("report.json", "report.html")}
     revision = directory.resolve().name if hub_id(directory) else job.target.revision
@@ -139,6 +143,7 @@ def _audited(job: Job, asked: Asked, memory: int, outcome: Outcome, began: float
         "totals": report.totals,
         "versions": {stack: versions_of(facts) for stack, facts in report.environments.items()},
         "seconds": round(time.monotonic() - began, 3),
+        "cache_problem": store.problem if isinstance(store, SharedTraceCache) else "",
     }
     kind: AnswerKind = "out of memory" if _out_of_memory(manifest) else "audited"
     rows = rows_of(report, manifest, job.target.source, revision)

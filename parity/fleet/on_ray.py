@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal
@@ -35,13 +35,16 @@ class RayCluster:
     Args:
         address: of a cluster (``HOST:PORT``, ``auto``); None starts Ray on this machine.
         cpus: CPUs that one task reserves.
+        function: the task, which every machine can import.
 
     Raises:
         InputError: on entry: Ray is not installed, or cannot be reached or started.
     """
 
-    def __init__(self, address: str | None, cpus: float) -> None:
-        self._address, self._cpus = address, cpus
+    def __init__(
+        self, address: str | None, cpus: float, function: Callable[[Job, Asked, int], Answer] = audit_one
+    ) -> None:
+        self._address, self._cpus, self._task = address, cpus, function
         self._running: dict[Any, tuple[Job, int]] = {}
         self.dashboard = ""
         """The address of Ray's dashboard; empty where there is none."""
@@ -74,7 +77,7 @@ class RayCluster:
         total = ray.cluster_resources()
         self.slots = max(1, int(total.get("CPU", 1) // self._cpus))
         self.most_memory = max((int(each["Resources"].get("memory", 0)) for each in self._nodes()), default=0)
-        self._function = ray.remote(audit_one)
+        self._function = ray.remote(self._task)
         return self
 
     def __exit__(

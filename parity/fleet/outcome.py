@@ -38,6 +38,8 @@ class Outcome(BaseModel):
     seconds: float = 0.0
     """Of the audit that counts."""
     tries: int = 1
+    cache_problem: str = ""
+    """Why the shared cache could not be read or written, which an audit does without."""
     node: str = ""
     """The machine that audited it."""
 

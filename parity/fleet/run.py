@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from parity.capture.cache import default_cache
 from parity.capture.plan import subjects
 from parity.capture.run_directory import locked
 from parity.core.backends import audited
@@ -23,6 +24,7 @@ from parity.fleet.audit_one import IDLE, Asked, memory_needed
 from parity.fleet.folder import Folder
 from parity.fleet.on_ray import Lost, RayCluster
 from parity.fleet.outcome import Answer, Outcome
+from parity.fleet.shared_cache import SharedTraceCache
 from parity.fleet.targets import Job, TargetList
 from parity.judge.judge import select_checks
 
@@ -126,6 +128,7 @@ def fleet(
     cpus: float = 1.0,
     limit: float = AUDIT_LIMIT,
     resume: bool = False,
+    shared_cache: str = "",
     progress: Callable[[Pace], None] = lambda pace: None,
     opened: Callable[[Cluster], None] = lambda cluster: None,
     cluster: AbstractContextManager[Cluster] | None = None,
@@ -140,6 +143,7 @@ def fleet(
         cpus: CPUs that one audit reserves.
         limit: seconds that the audit of one checkpoint may take.
         resume: go on with what ``out`` has.
+        shared_cache: URL of a trace cache that all machines share (``parity.fleet.shared_cache``).
         progress: called as checkpoints end.
         opened: called once tasks can be submitted.
         cluster: another place to run tasks than Ray.
@@ -153,6 +157,8 @@ def fleet(
     """
     table.check_installed()
     _check(options, devices, address is None)
+    if shared_cache:
+        SharedTraceCache(options.cache or default_cache(), shared_cache).check()
     folder = Folder(out)
     with locked(out):
         folder.begin({**options.recorded(), **_recorded(options)}, resume)
@@ -168,7 +174,7 @@ def fleet(
             with cluster or RayCluster(address, cpus) as opening:
                 opened(opening)
                 environment = {name: os.environ.get(name) for name in VARIABLES}
-                asked = Asked(options, limit, opening.most_memory, tuple(sys.argv), environment)
+                asked = Asked(options, limit, opening.most_memory, tuple(sys.argv), environment, shared_cache)
                 run = _Run(folder, opening, asked, known, len(planned), progress)
                 run.run(waiting)
         return FleetResult([known[name] for name in sorted(known)])

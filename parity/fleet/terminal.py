@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from parity.core.display import printable, shown
+from parity.core.display import printable, sentence, shown
 from parity.fleet.gate import FleetGate
 from parity.fleet.run import FleetResult
 from parity.report.console import console, plural
@@ -16,7 +16,10 @@ def ending(result: FleetResult) -> str:
     counts, totals = result.counts, result.totals.model_dump(by_alias=True)
     states = ", ".join(f"{counts[state]} {state}" for state in ("audited", "unreadable", "set aside") if counts[state])
     words = ", ".join(f"{count} {status}" for status, count in totals.items() if count or status == "pass")
-    return f"{plural(len(result.outcomes), 'checkpoint')}: {states}; {plural(sum(totals.values()), 'cell')}: {words}"
+    lines = [f"{plural(len(result.outcomes), 'checkpoint')}: {states}; {plural(sum(totals.values()), 'cell')}: {words}"]
+    if without := [each.cache_problem for each in result.outcomes if each.cache_problem]:
+        lines.append(f"{plural(len(without), 'audit')} had to do without the shared cache: {sentence(without[0])}")
+    return "\n".join(lines)
 
 
 def show_gate(gated: FleetGate) -> None:
