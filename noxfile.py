@@ -130,7 +130,7 @@ def lint(session: nox.Session) -> None:
 
 def _pytest(session: nox.Session, selection: str, *extras: str, options: Iterable[str] = ()) -> None:
     """Runs one of `SELECTIONS`: in two processes, unless files or tests are named."""
-    python = _environment(session, "main", "test", "witness", "real", "engines", *extras)
+    python = _environment(session, "main", "test", "witness", "real", "engines", "ray", *extras)
     named = any(Path(argument.partition("::")[0]).exists() for argument in session.posargs)
     arguments = ["-m", SELECTIONS[selection], *([] if named else PARALLEL), *options, *session.posargs]
     session.run(python, "-m", "pytest", *arguments, env=_variables("main"), external=True)
