@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer.core import TyperGroup
 
-from parity.cli.exit_codes import ALWAYS, DONE, guarded
+from parity.cli.exit_codes import ALWAYS, DONE, INTERRUPTED, guarded, say
 from parity.cli.options import audit_options, split_commas
 from parity.core.display import printable
 from parity.core.options import AuditOptions
@@ -107,28 +107,32 @@ def fleet_run(
     shared = cache if "://" in cache else ""
     if cache and not shared:
         options = replace(options, cache=Path(cache).absolute())
-    with FleetProgress() as progress:
-        for label, count in found.repeated:
-            progress.say(f"{label}: is {count} times in the list, and audited once")
+    try:
+        with FleetProgress() as progress:
+            for label, count in found.repeated:
+                progress.say(f"{label}: is {count} times in the list, and audited once")
 
-        def opened(cluster: Cluster) -> None:
-            if cluster.dashboard:
-                progress.say(f"Ray's dashboard: http://{cluster.dashboard}")
-            progress.begin()
+            def opened(cluster: Cluster) -> None:
+                if cluster.dashboard:
+                    progress.say(f"Ray's dashboard: http://{cluster.dashboard}")
+                progress.begin()
 
-        result = fleet(
-            found,
-            options,
-            out,
-            devices=devices or ("cpu",),
-            address=address,
-            cpus=cpus_per_audit,
-            limit=checkpoint_limit,
-            resume=resume,
-            shared_cache=shared,
-            progress=progress,
-            opened=opened,
-        )
+            result = fleet(
+                found,
+                options,
+                out,
+                devices=devices or ("cpu",),
+                address=address,
+                cpus=cpus_per_audit,
+                limit=checkpoint_limit,
+                resume=resume,
+                shared_cache=shared,
+                progress=progress,
+                opened=opened,
+            )
+    except KeyboardInterrupt:
+        say("interrupted; every checkpoint that has ended is kept, the same command with --resume goes on from there")
+        raise typer.Exit(INTERRUPTED) from None
     print(ending(result))
     print(printable(out, LONG))
     raise typer.Exit(result.exit_code)

@@ -19,7 +19,8 @@ from pathlib import Path
 from parity import api
 from parity.capture.cache import TraceCache, default_cache
 from parity.capture.in_process import reused_processes
-from parity.capture.memory import estimate
+from parity.capture.memory import available, estimate
+from parity.capture.worker.environment import cores
 from parity.checkpoint.inspection import hub_id, resolve_checkpoint
 from parity.core.display import sentence
 from parity.core.errors import CheckpointError, InputError
@@ -56,6 +57,8 @@ class Asked:
     """The command line, which the reports name."""
     environment: Mapping[str, str | None] = field(default_factory=dict)
     """Environment variables as the command has them; None: not set."""
+    cpus: float = 1.0
+    """CPUs that one task reserves."""
     shared_cache: str = ""
     """URL of the trace cache that machines share; empty: there is none."""
     version: str = __version__
@@ -127,7 +130,9 @@ def _audited(job: Job, asked: Asked, memory: int, outcome: Outcome, began: float
     folder = options.cache or default_cache()
     store = SharedTraceCache(folder, asked.shared_cache) if asked.shared_cache else TraceCache(folder)
     processes = reused_processes(store.compiled, jobs=1)
-    processes.memory, processes.time_limit = memory, options.time_limit
+    # Idle workers may use this task's share of what is free: a framework that is imported again costs seconds.
+    processes.memory = max(memory, int(available() * min(1.0, asked.cpus / cores())))
+    processes.time_limit = options.time_limit
     with _run_directory(store.folder) as out:
         report = api.audit([directory], replace(options, out=out), executor=processes, store=store)
         manifest = read_record(Manifest, out / "manifest.json")

@@ -113,7 +113,7 @@ def _link(outcome: Outcome) -> Link:
 def _versions(outcomes: list[Outcome]) -> Mapping[str, list[str]]:
     """By stack, the versions of its libraries; several where machines differ."""
     found: dict[str, dict[str, None]] = {}
-    for each in outcomes:
+    for each in (each for each in outcomes if each.state == "audited"):
         for stack, versions in each.versions.items():
             named = [f"{name} {versions[name]}" for name in SHOWN_LIBRARIES if name in versions]
             found.setdefault(stack, {})[", ".join(named)] = None

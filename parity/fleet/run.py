@@ -174,7 +174,7 @@ def fleet(
             with cluster or RayCluster(address, cpus) as opening:
                 opened(opening)
                 environment = {name: os.environ.get(name) for name in VARIABLES}
-                asked = Asked(options, limit, opening.most_memory, tuple(sys.argv), environment, shared_cache)
+                asked = Asked(options, limit, opening.most_memory, tuple(sys.argv), environment, cpus, shared_cache)
                 run = _Run(folder, opening, asked, known, len(planned), progress)
                 run.run(waiting)
         return FleetResult([known[name] for name in sorted(known)])

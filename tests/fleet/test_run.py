@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from parity.cli.main import run as command_line
 from parity.core.errors import InputError
 from parity.core.records import RecordError
+from parity.fleet import run as module
 from parity.fleet.folder import Folder
 from parity.fleet.on_ray import Lost
 from parity.fleet.outcome import Answer
@@ -221,3 +223,17 @@ def test_a_damaged_or_missing_file_of_the_table_is_one_line(tmp_path):
         cells(tmp_path)
     with pytest.raises(RecordError, match="parity fleet LIST --out DIR makes it"):
         cells(tmp_path / "nothing")
+
+
+def test_an_interrupted_command_says_how_to_go_on(tmp_path, monkeypatch, capsys):
+    listed = tmp_path / "list.txt"
+    listed.write_text("a\n")
+    monkeypatch.setattr(module, "RayCluster", lambda address, cpus: Scripted({"a": [KeyboardInterrupt]}))
+    command = ["fleet", str(listed), "--out", str(tmp_path / "out"), "--backend", "hf-torch/eager"]
+    assert command_line(command) == 130
+    assert "parity: interrupted; every checkpoint that has ended is kept" in capsys.readouterr().err
+    monkeypatch.setattr(module, "RayCluster", lambda address, cpus: Scripted())
+    assert command_line([*command, "--resume"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("1 checkpoint: 1 audited; 1 cell: 1 pass\n")
+    assert "1 of 1 checkpoint, 0 failed, 0 set aside" in captured.err
