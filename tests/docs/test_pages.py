@@ -80,7 +80,7 @@ def documented_commands() -> list[str]:
 def test_a_command_of_the_documents_has_these_options(command, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     words = shlex.split(command)[1:]
-    nested = words[0] in ("golden", "cache") and len(words) > 1
+    nested = words[0] in ("golden", "cache", "fleet") and len(words) > 1
     assert run([*words[: 2 if nested else 1], "--help"]) == 0
     shown = capsys.readouterr().out
     for option in (word.partition("=")[0] for word in words if word.startswith("--")):
@@ -89,7 +89,7 @@ def test_a_command_of_the_documents_has_these_options(command, capsys, monkeypat
 
 FILE = re.compile(r"`([\w./-]+\.(?:py|toml|json|md|yml|ipynb))`")
 OF_A_CHECKPOINT = re.compile(
-    r"(config|manifest|report|adapter_config|generation_config|tokenizer|tokenizer_config|documented|parity-conversion)"
+    r"(config|manifest|report|adapter_config|generation_config|tokenizer|tokenizer_config|documented|parity-conversion|fleet)"
     r"\.json|.*[A-Z]{4}.*"
 )
 
