@@ -29,11 +29,13 @@ from parity.fleet.run import FleetResult, fleet
 from parity.fleet.table import rows_of
 from parity.fleet.targets import Target, TargetList
 from tests.fleet.poisoned import POISON, audit_or_end
+from tests.selection import EVERYTHING
 
 NEEDS = "Ray or pyarrow is not installed: pip install 'encdec-parity[ray]'"
 pytest.importorskip("ray", reason=NEEDS)
 pytest.importorskip("pyarrow", reason=NEEDS)
 pytestmark = pytest.mark.full
+where_all_tests_run = pytest.mark.skipif(not EVERYTHING, reason="takes minutes: set PARITY_TEST_EVERYTHING=1")
 
 ROOT = Path(api.__file__).parents[1]
 CONFIG = {
@@ -144,6 +146,7 @@ def test_a_fleet_has_the_verdicts_and_errors_of_single_audits(tmp_path, models, 
     assert not list((tmp_path / "cache" / "fleet").iterdir()), "run directories are removed"
 
 
+@where_all_tests_run
 @pytest.mark.parametrize("victim", ["ray::m", "worker/main.py"])
 def test_a_killed_process_changes_nothing(tmp_path, models, audits, victim):
     """A task's own process, and one of the worker processes that it started."""
@@ -154,6 +157,7 @@ def test_a_killed_process_changes_nothing(tmp_path, models, audits, victim):
     assert sum(each.tries for each in result.outcomes) == len(models) + 1
 
 
+@where_all_tests_run
 def test_a_checkpoint_that_ends_its_process_is_set_aside(tmp_path, models, audits):
     poison = tmp_path / POISON
     shutil.copytree(models[0], poison)
@@ -185,6 +189,7 @@ def test_a_killed_command_goes_on_with_resume(tmp_path, models, audits):
     assert times == {name: (out / "checkpoints" / f"{name}.json").stat().st_mtime_ns for name in before}
 
 
+@where_all_tests_run
 def test_a_time_limit_sets_a_checkpoint_aside(tmp_path, models):
     (outcome,) = on_ray(tmp_path / "fleet", models[:1], tmp_path / "cache", limit=1.0).outcomes
     assert outcome.state == "set aside"
