@@ -160,8 +160,8 @@ def search_tolerance(run: CheckpointRun, subject: SubjectRecord, case: Case) -> 
 
     A log-probability is a logit less the logarithm of a sum over all of them, whose error is a mean of theirs under the
     probabilities. With no logit off by more than ε the two together are off by about ε, since ε is that of the worst
-    of all logits and a mean is far below it; so a sum over n tokens is off by n·ε, and the difference of two by 2·n·ε. Processors that scale scores scale it too
-    (``GenerationSettings.gain``).
+    of all logits and a mean is far below it; so a sum over n tokens is off by n·ε, and the difference of two by 2·n·ε.
+    Processors that scale scores scale it too (``GenerationSettings.gain``).
     """
     error = logit_error(run, subject)
     if error is None:

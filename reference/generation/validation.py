@@ -113,7 +113,6 @@ def check_value(name: str, value: Any, location: Path | str) -> None:
     if name == "early_stopping" and value is not True and value is not False and value != "never":
         raise SettingError(location, f"early_stopping is {shown(value)}, not true, false or 'never'", name)
 
-
     if name in LISTS and not (_several(value) and all(_token(token) for token in value)):
         raise SettingError(location, f"{name} is {shown(value)}, not a list of token ids", name)
     if name == "bad_words_ids" and not (_several(value) and value and all(map(_word, value))):

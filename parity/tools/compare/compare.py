@@ -221,7 +221,7 @@ def _changes(before: ReportDigest, after: ReportDigest) -> list[Change]:
     common = sides[0] & sides[1]
     return [
         change
-        for change in changes(rows_of(before), after)
+        for change in changes(rows_of(before), after.verdicts)
         if {(change.cell.checkpoint, word) for word in (change.cell.subject, change.cell.case, change.cell.check)}
         <= common
     ]
