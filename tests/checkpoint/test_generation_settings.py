@@ -52,25 +52,15 @@ def assert_only_defaults_are_skipped(cases, why, name, switched_off=None):
 @pytest.mark.parametrize(
     ("stored", "why", "switched_off"),
     [
-        ({"repetition_penalty": 1.2}, "repetition_penalty is 1.2, which no check judges", 1.0),
-        ({"renormalize_logits": True}, "renormalize_logits is True, which no check judges", False),
         ({"num_return_sequences": 2}, "num_return_sequences is 2, which no check judges", 1),
         ({"eos_token_id": [2, 5]}, "eos_token_id is [2, 5], which no check judges", 2),
         ({"do_sample": True, "num_beams": 1}, "do_sample is True, which no check judges", False),
-        ({"suppress_tokens": [5]}, "suppress_tokens is [5], which the reference does not support", None),
-        ({"begin_suppress_tokens": [5]}, "begin_suppress_tokens is [5], which the reference does not support", None),
-        ({"bad_words_ids": [[5]]}, "bad_words_ids is [[5]], which the reference does not support", None),
         ({"diversity_penalty": 0.5}, "diversity_penalty is 0.5, which the reference does not support", 0),
         ({"num_beam_groups": 2}, "num_beam_groups is 2, which the reference does not support", 1),
         (
             {"encoder_no_repeat_ngram_size": 3},
             "encoder_no_repeat_ngram_size is 3, which the reference does not support",
             0,
-        ),
-        (
-            {"exponential_decay_length_penalty": [3, 1.1]},
-            "exponential_decay_length_penalty is [3, 1.1], which the reference does not support",
-            None,
         ),
     ],
 )
@@ -98,13 +88,37 @@ def test_where_text_is_drawn_only_cases_that_search_instead_are_asked(generating
 
 
 def test_several_such_settings_are_all_named_and_all_switched_off(generating):
-    cases = generating(suppress_tokens=[5], repetition_penalty=2.0)
+    cases = generating(encoder_no_repeat_ngram_size=3, diversity_penalty=2.0)
     told = cases["generate.defaults"].notes["lacking"]["other_searches"]
-    assert "suppress_tokens is [5]" in told and "repetition_penalty is 2.0" in told
+    assert "encoder_no_repeat_ngram_size is 3" in told and "diversity_penalty is 2.0" in told
     assert (
         cases["generate.greedy"].settings["arguments"].items()
-        >= {"suppress_tokens": None, "repetition_penalty": 1.0}.items()
+        >= {"encoder_no_repeat_ngram_size": 0, "diversity_penalty": 0}.items()
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "neutral"),
+    [
+        ("repetition_penalty", 1.2, 1.0),
+        ("renormalize_logits", True, False),
+        ("suppress_tokens", [5], None),
+        ("begin_suppress_tokens", [5], None),
+        ("bad_words_ids", [[5], [6, 7]], None),
+        ("sequence_bias", [[[5], -1.5]], None),
+        ("exponential_decay_length_penalty", [3, 1.1], None),
+    ],
+)
+def test_a_further_setting_is_judged_where_it_is_in_force_and_passed_as_neutral_elsewhere(
+    generating, name, value, neutral
+):
+    for case in generating(**{name: value}).values():
+        arguments = case.settings.get("arguments")
+        assert "lacking" not in case.notes
+        if arguments == {}:
+            assert case.notes["settings"][name] == value and "further_settings" in case.requires
+        elif arguments is not None:
+            assert arguments[name] == neutral and "further_settings" not in case.requires
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def unlike_the_baseline(report: Report, stack: str, stacks: Collection[str]) -> 
     judged = judged.model_copy(update={"verdicts": [each for each in judged.verdicts if each.stack == stack]})
     return [
         f"{change.kind} {' · '.join(change.cell)}: {change.before} -> {change.after}"
-        for change in changes(known, judged)
+        for change in changes(known, judged.verdicts)
     ]
 
 

@@ -22,6 +22,7 @@ ALONE = {
     "Buffer",  # torch has register_buffer
     "compiled",  # torch runs a method as it is written
     "outline",  # torch has a meta device
+    "Table",  # PyTorch's embeddings draw values when they are made
     "differentiate",  # what is compiled must be a function of its own
     "by_canonical_name",
     "canonical_name",

@@ -94,7 +94,16 @@ def settings() -> list[tuple[dict[str, Any], dict[str, Any]]]:
         ({**_BEAMS, "num_beams": 2, "max_length": 7, "early_stopping": True}, {"pad_token_id": 0}),
         ({"num_beams": 1, "max_length": 9}, {}),
         ({"num_beams": 1, "max_length": 9}, {"pad_token_id": 0}),
-        ({**_BEAMS, "num_beams": 2, "max_length": 7, "suppress_tokens": (5, 6, 7), "renormalize_logits": True}, {}),
+        (
+            {
+                **_BEAMS,
+                "num_beams": 2,
+                "max_length": 7,
+                "suppress_tokens": tuple(range(4, 28, 2)),
+                "renormalize_logits": True,
+            },
+            {},
+        ),
         ({"num_beams": 1, "max_length": 9, "repetition_penalty": 1.7}, {}),
         ({"num_beams": 1, "max_length": 9, "bad_words_ids": (*((token,) for token in range(4, 28, 2)), (5, 5))}, {}),
         ({"num_beams": 1, "max_length": 9, "sequence_bias": tuple(((token,), 3.0) for token in range(5, 29, 3))}, {}),

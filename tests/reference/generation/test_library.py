@@ -111,7 +111,7 @@ RULES: dict[str, list[Any]] = {
     "begin_suppress_tokens": [None, None, [5, 21]],
     "bad_words_ids": [None, None, [[29], [2], [21, 5], [5, 5, 5]], [[5, 5], [7, 2]]],
     "sequence_bias": [None, None, [[[5], 1.5], [[21, 29], -2.0], [[26], 1.0], [[5, 5, 5], 0.5]]],
-    "exponential_decay_length_penalty": [None, None, None, [2, 1.2], [0, 1.05]],
+    "exponential_decay_length_penalty": [None, None, None, None, None, None, [2, 1.2], [0, 1.05]],
 }
 WARPERS: dict[str, list[Any]] = {
     "temperature": [0.5, 1.0, 1.7],
