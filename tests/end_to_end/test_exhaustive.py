@@ -39,6 +39,7 @@ SETTINGS = {
     "sequence-bias",
     "repetition-penalty",
     "exponential-decay",
+    "decay-and-min-length",
     "new-tokens",
     "no-cache",
     "beams-no-cache",

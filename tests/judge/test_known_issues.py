@@ -70,6 +70,7 @@ SHOWN_ELSEWHERE = {
     "hf-torch-untied-bert-saved-with-two-biases": "every BERT of the fixtures is tied",
     "hf-tf-untied-bert-head-ignored": "every BERT of the fixtures is tied",
     "hf-tf-untied-bert-head-ignored-text": "every BERT of the fixtures is tied",
+    "hf-torch-decay-of-a-forbidden-end": "the cases are of --cases exhaustive",
     "hf-tf-ignores-generation-settings": "the cases are of --cases exhaustive",
     "hf-flax-ignores-generation-settings": "the cases are of --cases exhaustive",
     "hf-min-new-tokens-ignored": "the cases are of --cases exhaustive",

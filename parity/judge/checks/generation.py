@@ -38,6 +38,7 @@ _CASES = tuple(
         "sequence-bias",
         "repetition-penalty",
         "exponential-decay",
+        "decay-and-min-length",
         "new-tokens",
         "no-cache",
         "beams-no-cache",

@@ -58,6 +58,11 @@ def _arguments(sequences: np.ndarray, settings: GenerationSettings) -> Mapping[s
         "generate.sequence-bias": {"sequence_bias": [[[first], -BIAS], [[second, unused], BIAS]]},
         "generate.repetition-penalty": {"repetition_penalty": PENALTY},
         "generate.exponential-decay": {"exponential_decay_length_penalty": [1, DECAY], **ends},
+        "generate.decay-and-min-length": {
+            "exponential_decay_length_penalty": [0, DECAY],
+            "min_length": len(text),
+            **ends,
+        },
         "generate.new-tokens": {"max_new_tokens": len(text) - 1, "min_new_tokens": 2, **ends},
         "generate.no-cache": {"use_cache": False},
         "generate.beams-no-cache": {**BEAMS, "use_cache": False},
