@@ -3,49 +3,23 @@
 from __future__ import annotations
 
 import time
-from types import TracebackType
-
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.text import Text
 
 from parity.core.display import sentence
 from parity.fleet.run import Pace
-from parity.report.console import console, duration, plural
+from parity.report.console import plural
+from parity.report.progress import SECONDS_BETWEEN_LINES, LiveBar, time_left
 
-SECONDS_BETWEEN_LINES = 15.0
 
-
-class FleetProgress:
-    """Call it with each ``Pace``; use it as a context, so that the bar is removed at the end."""
+class FleetProgress(LiveBar):
+    """Call it with each ``Pace``."""
 
     def __init__(self) -> None:
-        self._console = console(stderr=True)
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=self._console,
-            transient=True,
-        )
-        self._task = self._bar.add_task("starting", total=None)
-        self._began = self._last_line = time.monotonic()
+        super().__init__("starting")
         self._done = -1
-
-    def __enter__(self) -> FleetProgress:
-        if self._console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._console.is_terminal:
-            self._bar.stop()
 
     def say(self, line: str) -> None:
         """Prints a line."""
-        self._console.print(Text(f"[{duration(time.monotonic() - self._began)}] {sentence(line)}"))
+        self._print(sentence(line))
 
     def begin(self) -> None:
         """Starts the clock of the pace: checkpoints are audited from now on."""
@@ -70,5 +44,5 @@ def summary(pace: Pace, seconds: float) -> str:
     if seconds > 0 and pace.cells:
         parts.append(f"{pace.cells / seconds:.1f} cells/s")
     if ended >= pace.slots and ahead:
-        parts.append(f"about {duration(max(1, round(seconds / ended * ahead))).replace('.0 s', ' s')} left")
+        parts.append(time_left(seconds / ended * ahead))
     return ", ".join(parts)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from parity.core.display import printable, sentence
 from parity.core.errors import OutputError
@@ -20,7 +20,7 @@ from parity.fleet.folder import Folder
 from parity.fleet.outcome import Outcome
 from parity.report.console import plural
 from parity.report.html.head import ORDER
-from parity.report.html.page import short
+from parity.report.html.page import environment_of
 
 PAGE = "index.html"
 SHOWN_LINKS = 40
@@ -122,16 +122,7 @@ def _versions(outcomes: list[Outcome]) -> Mapping[str, list[str]]:
 
 @cache
 def _templates() -> Environment:
-    # Always escaped: names of checkpoints and messages of libraries are written by others.
-    environment = Environment(
-        loader=FileSystemLoader([data("fleet"), data("report/html")]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["plural"] = plural
-    environment.filters["short"] = short
+    environment = environment_of(data("fleet"), data("report/html"))
     environment.filters["printable"] = printable
     environment.filters["sentence"] = lambda text: sentence(text, REASON)
     return environment

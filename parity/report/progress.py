@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.text import Text
 
@@ -21,32 +21,31 @@ ENOUGH_TRACES = 5
 """Computed traces from which the time left is estimated."""
 
 
-class Progress:
-    """Call it with each event of a capture; use it as a context, so that the bar is taken away at the end.
+class LiveBar:
+    """A bar on standard error in a terminal, lines anywhere else; use it as a context, so that the bar is removed.
 
     Args:
-        quiet: print nothing. What goes wrong is in the report, or ends the command with a line of its own.
+        first: the description until the first event.
+        columns: further columns, with fields of the task.
+        fields: initial values of these.
     """
 
-    def __init__(self, quiet: bool = False) -> None:
-        self._quiet = quiet
+    def __init__(self, first: str, *columns: ProgressColumn, **fields: Any) -> None:
         self._console = console(stderr=True)
         self._bar = Bar(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[left]}", style="bright_black"),
+            *columns,
             console=self._console,
             transient=True,
         )
-        self._task = self._bar.add_task("planning", total=None, left="")
-        self._planned = 0
-        self._computing: float | None = None
+        self._task = self._bar.add_task(first, total=None, **fields)
         self._began = self._last_line = time.monotonic()
 
-    def __enter__(self) -> Progress:
-        if self._console.is_terminal and not self._quiet:
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
             self._bar.start()
         return self
 
@@ -55,6 +54,27 @@ class Progress:
     ) -> None:
         if self._console.is_terminal:
             self._bar.stop()
+
+    def _print(self, line: str) -> None:
+        """Prints a line with the time since the beginning."""
+        self._console.print(Text(f"[{duration(time.monotonic() - self._began)}] {line}"))
+
+
+class Progress(LiveBar):
+    """Call it with each event of a capture.
+
+    Args:
+        quiet: print nothing. What goes wrong is in the report, or ends the command with a line of its own.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        super().__init__("planning", TextColumn("{task.fields[left]}", style="bright_black"), left="")
+        self._quiet = quiet
+        self._planned = 0
+        self._computing: float | None = None
+
+    def __enter__(self) -> Self:
+        return self if self._quiet else super().__enter__()
 
     def __call__(self, event: Event) -> None:
         if self._quiet:
@@ -92,9 +112,13 @@ class Progress:
         computed, ahead = event.done - event.cached, event.total - event.done
         if self._computing is None or computed < ENOUGH_TRACES or ahead <= 0:
             return ""
-        seconds = (time.monotonic() - self._computing) / computed * ahead
-        return f"about {duration(max(1, round(seconds))).replace('.0 s', ' s')} left"
+        return time_left((time.monotonic() - self._computing) / computed * ahead)
 
     def _say(self, line: str) -> None:
         self._last_line = time.monotonic()
-        self._console.print(Text(f"[{duration(self._last_line - self._began)}] {sentence(line)}"))
+        self._print(sentence(line))
+
+
+def time_left(seconds: float) -> str:
+    """``about 40 s left``, ``about 3 min 20 s left``."""
+    return f"about {duration(max(1, round(seconds))).replace('.0 s', ' s')} left"

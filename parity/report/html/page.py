@@ -77,9 +77,19 @@ def write_page(report: Report, path: Path) -> None:
 @cache
 def _templates() -> Environment:
     # Compiled once in a process.
-    # Always escaped: what a model is called and what a library raised are written by others.
+    environment = environment_of(data("report/html"))
+    environment.filters["breakable"] = breakable
+    environment.filters["printable"] = lambda text: printable(text, NOTICE_LENGTH)
+    return environment
+
+
+def environment_of(*folders: Path) -> Environment:
+    """Templates of these folders, with the filters that all pages use.
+
+    Always escaped: what a model is called and what a library raised are written by others.
+    """
     environment = Environment(
-        loader=FileSystemLoader(data("report/html")),
+        loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -87,8 +97,6 @@ def _templates() -> Environment:
     )
     environment.filters["plural"] = plural
     environment.filters["short"] = short
-    environment.filters["breakable"] = breakable
-    environment.filters["printable"] = lambda text: printable(text, NOTICE_LENGTH)
     return environment
 
 

@@ -6,49 +6,26 @@ import shlex
 import time
 from collections import Counter
 from pathlib import Path
-from types import TracebackType
 
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
 from parity.core.display import printable, sentence, shown
 from parity.core.records import write_record
 from parity.report.console import console, duration, plural
+from parity.report.progress import SECONDS_BETWEEN_LINES, LiveBar
 from parity.tools.examples.markdown import SHOWN, Wrong, first_line, page, with_it, wrong_ones
 from parity.tools.examples.results import DocsReport, SourceRecord, Status
 
 STYLES: dict[Status, str] = {"breaks": "bold red", "differs": "bold red", "holds": "green", "not compared": "yellow"}
-SECONDS_BETWEEN_LINES = 15.0
 
 
-class DocsProgress:
-    """Progress on standard error: a bar in a terminal, a few plain lines anywhere else."""
+class DocsProgress(LiveBar):
+    """Call it with what is read or run, and the number of examples."""
 
     def __init__(self) -> None:
-        self._console = console(stderr=True)
-        self._bar = Bar(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=self._console,
-            transient=True,
-        )
-        self._task = self._bar.add_task("reading", total=None)
-        self._began, self._last_line = time.monotonic(), 0.0
-
-    def __enter__(self) -> DocsProgress:
-        if self._console.is_terminal:
-            self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._console.is_terminal:
-            self._bar.stop()
+        super().__init__("reading")
+        self._last_line = 0.0
 
     def __call__(self, what: str, done: int = 0, total: int = 0, problem: str = "") -> None:
         if self._console.is_terminal:
@@ -57,7 +34,7 @@ class DocsProgress:
             self._last_line = time.monotonic()
             counted = f"{done} of {total} examples: " if total else ""
             line = f"{counted}{printable(what)}" + (f": {sentence(problem)}" if problem else "")
-            self._console.print(Text(f"[{duration(self._last_line - self._began)}] {line}"))
+            self._print(line)
 
 
 def write_docs(report: DocsReport, directory: Path) -> None:
