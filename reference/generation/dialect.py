@@ -3,7 +3,7 @@ each variant."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 
@@ -204,20 +204,7 @@ FLAX_4_37 = Dialect(
 )
 """transformers 4.37.2, Flax (``flax_utils.py``: ``beam_search_cond_fn``, ``did_topk_just_finished``)."""
 
-FLAX_4_57 = Dialect(
-    end_rank=EndRank.AMONG_CANDIDATES,
-    stop=Stop.WHOLE_BATCH,
-    unfinished=Unfinished.LAST_RESORT,
-    unfinished_score=UnfinishedScore.SUM,
-    default_max_length=DefaultMaxLength.MORE_IF_PASSED,
-    min_length=MinLength.EXCEEDED,
-    min_new_tokens=MinNewTokens.IGNORED,
-    renormalisation=Renormalisation.NEVER,
-    repetition_penalty=Effect.IGNORED,
-    bad_words=Effect.IGNORED,
-    sequence_bias=Effect.IGNORED,
-    exponential_decay=Effect.IGNORED,
-)
+FLAX_4_57 = replace(FLAX_4_37, default_max_length=DefaultMaxLength.MORE_IF_PASSED, no_repeat_ngram=NoRepeatNgram.COUNTS)
 """transformers 4.57.6, Flax: the search of 4.37.2, with a longer ``max_length`` if 20 is passed.
 
 ``no_repeat_ngram_size`` raises NotImplementedError there with current JAX.

@@ -44,7 +44,7 @@ FURTHER = (
     "exponential_decay_length_penalty",
 )
 """Fields that forbid or reweight tokens, besides those of the documented examples."""
-_IGNORABLE = {
+IGNORABLE = {
     "repetition_penalty": "repetition_penalty",
     "bad_words": "bad_words_ids",
     "sequence_bias": "sequence_bias",
@@ -227,7 +227,7 @@ class GenerationSettings:
         ngram = self.no_repeat_ngram_size if dialect.no_repeat_ngram is not NoRepeatNgram.IGNORED else 0
         ignored = {
             setting: getattr(GenerationSettings, setting)
-            for choice, setting in _IGNORABLE.items()
+            for choice, setting in IGNORABLE.items()
             if getattr(dialect, choice) is Effect.IGNORED
         }
         renormalised = self.renormalize_logits or dialect.renormalisation is Renormalisation.ALWAYS

@@ -32,8 +32,7 @@ def setting_cases(case: Case, sequences: np.ndarray) -> Iterator[Case]:
         arguments = {**case.settings["arguments"], **given}
         if "max_new_tokens" in given:
             del arguments["max_length"]
-        known = {key: value for key, value in given.items() if key != "use_cache"}
-        in_force = GenerationSettings.from_dict(case.notes["settings"], **known).to_dict()
+        in_force = GenerationSettings.from_dict(case.notes["settings"], **given).to_dict()
         needs = (*case.requires, "further_settings", *(("beam_search",) if "num_beams" in given else ()))
         notes: Notes = {**case.notes, "settings": in_force}
         yield Case(name, "generate", case.inputs, {"arguments": arguments}, needs, notes=notes)
