@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from parity.tools.examples.earlier_names import goes_on_from
 from parity.tools.examples.judging import judge, not_run
 from parity.tools.examples.model import Block
 from parity.tools.examples.outcome_store import OutcomeStore
-from parity.tools.examples.process import Outcome, Runner
+from parity.tools.examples.process import LOOK_EVERY, Outcome, Runner
 from parity.tools.examples.results import ExampleResult
 
 Key = tuple[str, str, tuple[str, ...]]
@@ -71,6 +71,8 @@ class Execution:
         results = [self._judged(each, outcomes, lacks) for each, lacks in zip(targets, lacking, strict=True)]
         broken = {n: (each, results[n]) for n, each in enumerate(targets) if results[n].status == "breaks"}
         for _ in range(CORRECTIONS):
+            if self.runner.stopped:
+                break
             broken = self._mend(broken, results)
         return results
 
@@ -116,27 +118,36 @@ class Execution:
         once = {each.key: each for each in reversed(targets)}
         store = {key: self.store.find(each.block, *self._about(each)) for key, each in once.items()}
         outcomes = {key: outcome for key, outcome in store.items() if outcome is not None}
-        pool = ThreadPoolExecutor(self.jobs)
-        try:
-            missing = [each for each in reversed(once.values()) if each.key not in outcomes]
-            waiting = {pool.submit(self.runner.run, each.block, each.stack): each for each in missing}
-            self.progress("running", len(outcomes), len(once))
-            with self.runner.stopping():
-                for future in as_completed(waiting):
+        missing = [each for each in reversed(once.values()) if each.key not in outcomes]
+        with self.runner.stopping(), ThreadPoolExecutor(self.jobs) as pool:
+            try:
+                waiting = {pool.submit(self.runner.run, each.block, each.stack): each for each in missing}
+                self.progress("running", len(outcomes), len(once))
+                for future in self._finished(waiting):
                     each, outcome = waiting[future], future.result()
-                    if self.runner.stopped:
-                        break
                     self.store.keep(outcome, each.block, *self._about(each))
                     outcomes[each.key] = outcome
                     self.progress(f"{each.stack.name} · {each.name}", len(outcomes), len(once), outcome.problem)
-        except KeyboardInterrupt:
-            self.runner.stop()
-        except BaseException:
-            self.runner.stop()
-            raise
-        finally:
-            pool.shutdown(cancel_futures=True)
+            except BaseException:
+                self.runner.stop()
+                raise
+            finally:
+                pool.shutdown(cancel_futures=True)
         return outcomes
+
+    def _finished(self, running: Iterable[Future[Outcome]]) -> Iterator[Future[Outcome]]:
+        """The futures as they finish, until the run is stopped.
+
+        It waits in short steps: Python calls a signal's handler between two steps of the main thread, and a signal
+        that arrives just before a wait without a limit would be seen only after it.
+        """
+        left = set(running)
+        while left:
+            done, left = wait(left, LOOK_EVERY, FIRST_COMPLETED)
+            for future in done:
+                if self.runner.stopped:
+                    return
+                yield future
 
     def _about(self, target: Target) -> tuple[str, str]:
         return self.facts[target.stack.name], self.shelf.about(target.block, target.stack)

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ class Outcome:
 
 @dataclass
 class Runner:
-    """Runs examples; ``stop`` ends those that are running.
+    """Runs examples; ``stop`` ends those that are running, within ``LOOK_EVERY``.
 
     Args:
         furnish: fills an example's ``HF_HOME`` folder in a stack.
@@ -100,8 +100,7 @@ class Runner:
     memory_limit: float = 6.0
     threads: int = 1
     cache: Path | None = None
-    _live: set[subprocess.Popen[bytes]] = field(default_factory=set)
-    _stopped: threading.Event = field(default_factory=threading.Event)
+    _stopped: bool = False
 
     def run(self, block: Block, stack: Stack) -> Outcome:
         """Runs one example.
@@ -137,9 +136,7 @@ class Runner:
                 start_new_session=True,
                 env=environment_of(stack, home, threads=self.threads, cache=self.cache),
             )
-        self._live.add(child)
         ended = self._wait(child)
-        self._live.discard(child)
         events = _read_events(answers)
         if ended == "exit code 0":
             ended = "" if events.get("done") else "left Python by itself with exit code 0"
@@ -180,20 +177,19 @@ class Runner:
     @property
     def stopped(self) -> bool:
         """Whether ``stop`` was called."""
-        return self._stopped.is_set()
+        return self._stopped
 
     @contextmanager
     def stopping(self) -> Iterator[None]:
-        """Stops the examples on an interruption directly: the exception may be raised where Python ignores it."""
+        """Stops the examples on Ctrl-C, instead of ``KeyboardInterrupt``.
+
+        The main thread shares locks with the threads that run examples, and an exception that is raised just after it
+        took one can leave it taken. So the handler only sets a flag, which all of them look at.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-
-        def handler(number: int, frame: object) -> None:
-            self.stop()
-            raise KeyboardInterrupt
-
-        before = signal.signal(signal.SIGINT, handler)
+        before = signal.signal(signal.SIGINT, lambda number, frame: self.stop())
         try:
             yield
         finally:
@@ -201,9 +197,7 @@ class Runner:
 
     def stop(self) -> None:
         """Ends every running example, and every one that starts later."""
-        self._stopped.set()
-        for child in list(self._live):
-            _kill(child)
+        self._stopped = True
 
 
 def make_home(folder: Path) -> Path:

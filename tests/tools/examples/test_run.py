@@ -188,6 +188,36 @@ def test_what_was_run_until_an_interruption_is_written_down(tmp_path):
     assert {path: path.stat().st_mtime_ns for path in (out / "outcomes").iterdir()} == before
 
 
+UNSEEN_BY_THE_MAIN_THREAD = """
+import signal, sys, threading
+from pathlib import Path
+from parity.tools.examples.run import docs
+
+ready = threading.Event()
+
+def send():
+    ready.wait()
+    signal.raise_signal(signal.SIGINT)
+
+def progress(what, done=0, total=0, problem=""):
+    if done == 1:
+        threading.Timer(1, ready.set).start()
+
+threading.Thread(target=send, daemon=True).start()
+report = docs([Path(sys.argv[1])], jobs=1, progress=progress)
+print(report.interrupted, [each.status for each in report.examples])
+"""
+
+
+def test_an_interruption_that_does_not_wake_the_main_thread_ends_the_run(tmp_path):
+    # A signal that another thread receives leaves the main thread in its wait, as does one that arrives just before it.
+    page = tmp_path / "page.md"
+    page.write_text(fence("x = 1") + fence("import time\ntime.sleep(60)"), encoding="utf-8")
+    command = [sys.executable, "-c", UNSEEN_BY_THE_MAIN_THREAD, str(page)]
+    child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=True)
+    assert child.stdout == "True ['holds', 'not run']\n"
+
+
 def test_with_real_checkpoints_values_are_compared_with_those_of_the_users_cache(tmp_path, monkeypatch):
     from huggingface_hub import constants
 
