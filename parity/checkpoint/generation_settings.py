@@ -77,7 +77,9 @@ def generation_in_force(path: Path, positions: int) -> dict[str, Any]:
             _check_bounded(settings, positions, location)
             break
         except SettingError as error:
-            name = "do_sample" if error.setting in _OF_SAMPLING else error.setting
+            # Without sampling their range is of no effect; a value of another type is no better then.
+            drawn = error.setting in _OF_SAMPLING and "do_sample" not in not_read
+            name = "do_sample" if drawn else error.setting
             if name in not_read:
                 raise
             reasons[name] = f"{location}: {error.cause}"

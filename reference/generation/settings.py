@@ -59,8 +59,9 @@ class GenerationSettings:
     """The fields of ``GenerationConfig`` that determine a text; names and defaults as documented.
 
     Lengths are counts of tokens including ``decoder_start_token_id``; ``*_new_tokens`` exclude it and take precedence.
-    ``temperature``, ``top_k`` (0: off) and ``top_p`` have an effect only if ``do_sample`` is set. Several end tokens
-    are a tuple here and a list in files. ``passed`` and ``stored`` are the names of fields from arguments and from a
+    ``temperature``, ``top_k`` (0: off), ``top_p``, ``min_p``, ``typical_p``, ``epsilon_cutoff`` and ``eta_cutoff`` have
+    an effect only if ``do_sample`` is set. ``min_p`` is documented as null by default, which is 0 here. Several end
+    tokens are a tuple here and a list in files. ``passed`` and ``stored`` are the names of fields from arguments and from a
     file, which some libraries distinguish (``Dialect.default_max_length``). ``start_in_ngrams`` is set by a dialect
     (``Dialect.no_repeat_ngram``).
     """
@@ -83,6 +84,10 @@ class GenerationSettings:
     temperature: int | float = 1.0
     top_k: int = 50
     top_p: int | float = 1.0
+    min_p: int | float = 0.0
+    typical_p: int | float = 1.0
+    epsilon_cutoff: int | float = 0.0
+    eta_cutoff: int | float = 0.0
     repetition_penalty: int | float = 1.0
     renormalize_logits: bool = False
     num_return_sequences: int = 1
@@ -369,4 +374,11 @@ def _warper_conflict(settings: GenerationSettings) -> tuple[str, str] | None:
         return "top_k", f"top_k is {settings.top_k}, not a count of tokens (0 keeps all)"
     if not 0 < settings.top_p <= 1:
         return "top_p", f"top_p is {settings.top_p}, not above 0 and at most 1"
+    if not 0 <= settings.min_p <= 1:
+        return "min_p", f"min_p is {settings.min_p}, not between 0 and 1"
+    if not 0 < settings.typical_p <= 1:
+        return "typical_p", f"typical_p is {settings.typical_p}, not above 0 and at most 1"
+    for name in ("epsilon_cutoff", "eta_cutoff"):
+        if not 0 <= (value := getattr(settings, name)) < 1:
+            return name, f"{name} is {value}, not at least 0 and below 1"
     return None

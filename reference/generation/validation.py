@@ -50,13 +50,11 @@ _NEUTRAL = {
 }
 """Documented fields that affect the text but are not implemented, with the values at which they have no effect."""
 
-_NEUTRAL_IN_SAMPLING = {"min_p": (0,), "typical_p": (1,), "epsilon_cutoff": (0,), "eta_cutoff": (0,)}
-"""The same for fields that have an effect only if ``do_sample`` is set."""
-
+SHARES = ("top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
+"""Fields of sampling that are probabilities, or a factor of one."""
 
 NEUTRAL_ARGUMENTS: dict[str, Any] = {
-    name: values[0] if values and not isinstance(values[0], list) else None
-    for name, values in {**_NEUTRAL, **_NEUTRAL_IN_SAMPLING}.items()
+    name: values[0] if values and not isinstance(values[0], list) else None for name, values in _NEUTRAL.items()
 }
 """The value that disables each unimplemented field when it is passed to ``generate``."""
 NOT_OF_TEXT = ("use_cache",)
@@ -81,15 +79,14 @@ class SettingError(CheckpointError):
 
 def check_known(arguments: Mapping[str, Any], names: set[str]) -> None:
     """Raises CheckpointError if an argument is not a documented field."""
-    unknown = sorted(set(arguments) - names - set(_NEUTRAL) - set(_NEUTRAL_IN_SAMPLING) - set(NOT_OF_TEXT))
+    unknown = sorted(set(arguments) - names - set(_NEUTRAL) - set(NOT_OF_TEXT))
     if unknown:
         raise CheckpointError("an argument", f"{unknown[0]} is not a documented generation setting")
 
 
 def check_neutral(values: Mapping[str, Any], location: Path | str, arguments: Mapping[str, Any]) -> None:
     """Raises SettingError if an unimplemented field has a value that affects the text."""
-    fields = {**_NEUTRAL, **(_NEUTRAL_IN_SAMPLING if values.get("do_sample") else {})}
-    for name, neutral in fields.items():
+    for name, neutral in _NEUTRAL.items():
         if name in values and values[name] not in neutral:
             source = "an argument" if name in arguments else location
             cause = f"{name} is {shown(values[name])}, which the reference does not support"
@@ -104,7 +101,7 @@ def check_value(name: str, value: Any, location: Path | str) -> None:
         raise SettingError(location, f"{name} is {shown(value)}, not an integer of at least {_COUNTS[name]}", name)
     if name in _SWITCHES and value is not True and value is not False:
         raise SettingError(location, f"{name} is {shown(value)}, not true or false", name)
-    if name in ("length_penalty", "temperature", "top_p") and not _finite(value):
+    if name in ("length_penalty", "temperature", *SHARES) and not _finite(value):
         raise SettingError(location, f"{name} is {shown(value)}, not a finite number", name)
     if name == "top_k" and not _whole(value):
         raise SettingError(location, f"top_k is {shown(value)}, not an integer", name)
@@ -112,7 +109,6 @@ def check_value(name: str, value: Any, location: Path | str) -> None:
         raise SettingError(location, f"repetition_penalty is {shown(value)}, not a finite number above 0", name)
     if name == "early_stopping" and value is not True and value is not False and value != "never":
         raise SettingError(location, f"early_stopping is {shown(value)}, not true, false or 'never'", name)
-
     if name in LISTS and not (_several(value) and all(_token(token) for token in value)):
         raise SettingError(location, f"{name} is {shown(value)}, not a list of token ids", name)
     if name == "bad_words_ids" and not (_several(value) and value and all(map(_word, value))):

@@ -1,17 +1,23 @@
-"""Score transformations of sampling: temperature, top-k, then top-p."""
+"""Score transformations of sampling: temperature, then the rules that drop improbable tokens."""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from reference.generation.settings import GenerationSettings
 
+Rule = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
+"""From scores and the setting's value to the scores with -inf where a token is dropped, and the margin of each row."""
+
 
 def warped(scores: np.ndarray, settings: GenerationSettings) -> tuple[np.ndarray, np.ndarray]:
-    """Applies ``temperature``, ``top_k`` and ``top_p`` in this order, which is that of the documentation.
+    """Applies ``temperature``, ``top_k``, ``top_p``, ``min_p``, ``typical_p``, ``epsilon_cutoff`` and ``eta_cutoff``.
 
-    ``top_k`` 0 and ``top_p`` 1 drop nothing. transformers 4.57.6 has the same order (``generation/utils.py``,
-    ``_get_logits_processor``); each step uses the probabilities after the previous one.
+    The order is that of the documentation and of transformers 4.57.6 (``generation/utils.py``,
+    ``_get_logits_processor``); each rule uses the probabilities after the previous one. A rule at its documented
+    default drops nothing, and none drops the most probable token.
 
     Args:
         scores: float64 [rows, vocab], processed; every row allows a token.
@@ -22,16 +28,28 @@ def warped(scores: np.ndarray, settings: GenerationSettings) -> tuple[np.ndarray
     """
     scores = np.asarray(scores, dtype=np.float64) / settings.temperature
     lead = np.full(len(scores), np.inf)
-    if settings.top_k:
-        scores, gap = top_k(scores, settings.top_k)
-        lead = np.minimum(lead, gap)
-    if settings.top_p < 1:
-        scores, gap = top_p(scores, settings.top_p)
+    for rule, value in _rules(settings):
+        scores, gap = rule(scores, value)
         lead = np.minimum(lead, gap)
     return scores, settings.temperature * lead
 
 
-def top_k(scores: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _rules(settings: GenerationSettings) -> Iterator[tuple[Rule, float]]:
+    if settings.top_k:
+        yield top_k, settings.top_k
+    if settings.top_p < 1:
+        yield top_p, settings.top_p
+    if settings.min_p:
+        yield min_p, settings.min_p
+    if settings.typical_p < 1:
+        yield typical, settings.typical_p
+    if settings.epsilon_cutoff:
+        yield epsilon, settings.epsilon_cutoff
+    if settings.eta_cutoff:
+        yield eta, settings.eta_cutoff
+
+
+def top_k(scores: np.ndarray, count: float) -> tuple[np.ndarray, np.ndarray]:
     """The ``count`` best and all that equal the last of them ("the highest probability vocabulary tokens to keep").
 
     Retaining ties is not documented; transformers 4.57.6 drops scores below the last (``TopKLogitsWarper``).
@@ -39,6 +57,7 @@ def top_k(scores: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     Returns:
         float64 [rows, vocab], -inf where dropped; and the gap between the last retained score and the next, [rows].
     """
+    count = int(count)
     if count >= scores.shape[-1]:
         return scores, np.full(len(scores), np.inf)
     ordered = -np.sort(-scores, axis=-1)
@@ -55,20 +74,105 @@ def top_p(scores: np.ndarray, mass: float) -> tuple[np.ndarray, np.ndarray]:
         float64 [rows, vocab], -inf where dropped; and the change of the difference of two scores at which other tokens
         are retained, [rows].
     """
-    order = np.argsort(-scores, axis=-1, kind="stable")
-    ordered = np.take_along_axis(scores, order, axis=-1)
-    weights = np.exp(ordered - ordered[:, :1])
-    sums = np.cumsum(weights, axis=-1)
+    limited, (last, following), near = _smallest_set(scores, -scores, mass)
+    return limited, np.minimum(_gap(-last, -following), near)
+
+
+def min_p(scores: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens whose probability is at least ``min_p`` times that of the most probable one.
+
+    Returns:
+        float64 [rows, vocab], -inf where dropped; and the smallest distance of a score from the limit, [rows].
+    """
+    limit = scores.max(axis=-1, keepdims=True) + np.log(share)
+    return _at_least(scores, scores, limit, np.abs(scores - limit))
+
+
+def typical(scores: np.ndarray, mass: float) -> tuple[np.ndarray, np.ndarray]:
+    """The smallest set of tokens whose information is nearest to the entropy and that "add up to ``typical_p`` or
+    higher" (Meister et al. 2022, "Locally Typical Sampling", section 4).
+
+    Returns:
+        float64 [rows, vocab], -inf where dropped; and the change of the difference of two scores at which other tokens
+        are retained, to first order, [rows].
+    """
+    log_probs, entropy, spread = _information(scores)
+    limited, (last, following), near = _smallest_set(scores, np.abs(log_probs + entropy[:, None]), mass)
+    # Both deviations change, each with its own information and with the entropy.
+    return limited, np.minimum(_gap(-last, -following) / (2 + spread), near)
+
+
+def epsilon(scores: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens with a probability of at least ``epsilon_cutoff`` (Hewitt et al. 2022, "Truncation Sampling as Language
+    Model Desmoothing", section 4).
+
+    Returns:
+        float64 [rows, vocab], -inf where dropped; and the change of the difference of two scores at which other tokens
+        are retained, [rows].
+    """
+    probabilities = np.exp(_information(scores)[0])
+    return _at_least(scores, probabilities, limit, odds_distance(probabilities, np.full_like(probabilities, limit)))
+
+
+def eta(scores: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
+    """Tokens with a probability of at least ``eta_cutoff``, or of ``sqrt(eta_cutoff)`` times exp of the negative
+    entropy if that is less (the same paper, section 4.3).
+
+    Returns:
+        float64 [rows, vocab], -inf where dropped; and the change of the difference of two scores at which other tokens
+        are retained, to first order, [rows].
+    """
+    log_probs, entropy, spread = _information(scores)
+    limit = np.minimum(np.log(cutoff), np.log(cutoff) / 2 - entropy)[:, None]
+    return _at_least(scores, log_probs, limit, np.abs(log_probs - limit) / (1 + spread[:, None] / 2))
+
+
+def _information(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log-probabilities [rows, vocab], their entropy [rows], and the mean absolute deviation of the information from
+    it [rows].
+
+    If no difference of two scores changes by more than d, the entropy changes by at most d / 2 times that deviation, to
+    first order: its derivative by a score is -p (log p + entropy).
+    """
+    best = scores.max(axis=-1, keepdims=True)
+    log_probs = scores - best - np.log(np.exp(scores - best).sum(axis=-1, keepdims=True))
+    finite = np.where(np.isneginf(log_probs), 0.0, log_probs)
+    probabilities = np.exp(log_probs)
+    entropy = -(probabilities * finite).sum(axis=-1)
+    return log_probs, entropy, (probabilities * np.abs(finite + entropy[:, None])).sum(axis=-1)
+
+
+def _at_least(
+    scores: np.ndarray, values: np.ndarray, limit: np.ndarray | float, distances: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The best token and those whose value reaches the limit; and the smallest distance of another one from it."""
+    best = scores == scores.max(axis=-1, keepdims=True)
+    excluded = best | np.isneginf(scores)
+    return np.where(best | (values >= limit), scores, -np.inf), np.where(excluded, np.inf, distances).min(axis=-1)
+
+
+def _smallest_set(
+    scores: np.ndarray, cost: np.ndarray, mass: float
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray], np.ndarray]:
+    """The tokens of lowest cost whose probabilities add up to ``mass`` or more; equal costs in the order of ids.
+
+    Returns:
+        The scores, -inf where dropped, float64 [rows, vocab]; the costs of the last token retained and of the next,
+        [rows] each (inf if it is impossible); and the distance of the two sums from ``mass`` in log-odds, [rows].
+    """
+    cost = np.where(np.isneginf(scores), np.inf, cost)
+    order = np.argsort(cost, axis=-1, kind="stable")
+    ordered, costs = np.take_along_axis(scores, order, axis=-1), np.take_along_axis(cost, order, axis=-1)
+    sums = np.cumsum(np.exp(ordered - scores.max(axis=-1, keepdims=True)), axis=-1)
     sums /= sums[:, -1:]
     before = np.column_stack((np.zeros(len(sums)), sums[:, :-1]))
     stays = before < mass
     limited = np.full_like(scores, -np.inf)
     np.put_along_axis(limited, order, np.where(stays, ordered, -np.inf), axis=-1)
     rows, last = np.arange(len(scores)), stays.sum(axis=-1) - 1
-    following = np.column_stack((ordered[:, 1:], np.full(len(scores), -np.inf)))
-    near = [_gap(ordered[rows, last], following[rows, last])]
-    near += [odds_distance(found[rows, last], np.full(len(rows), mass)) for found in (sums, before)]
-    return limited, np.minimum.reduce(near)
+    following = np.column_stack((costs[:, 1:], np.full(len(costs), np.inf)))[rows, last]
+    near = [odds_distance(found[rows, last], np.full(len(rows), mass)) for found in (sums, before)]
+    return limited, (costs[rows, last], following), np.minimum.reduce(near)
 
 
 def odds_distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -80,7 +80,7 @@ def test_what_a_case_passes_anyway_needs_no_switching_off(generating):
     [
         ({}, "do_sample with num_beams 4 is beam sampling, which the reference does not support"),
         ({"num_beams": 1, "temperature": 0.0}, "temperature is 0.0, and text is drawn at one above 0"),
-        ({"num_beams": 1, "min_p": 0.1}, "min_p is 0.1, which the reference does not support"),
+        ({"num_beams": 1, "min_p": -0.1}, "min_p is -0.1, not between 0 and 1"),
     ],
 )
 def test_where_text_is_drawn_only_cases_that_search_instead_are_asked(generating, stored, why):
@@ -224,3 +224,10 @@ def test_what_only_sampling_looks_at_is_left_alone_where_nothing_is_drawn(genera
 def test_without_an_end_no_case_forces_one(generating):
     cases = generating(eos_token_id=None)
     assert "generate.forced-eos" not in cases and "lacking" not in cases["generate.greedy"].notes
+
+
+def test_a_setting_of_sampling_of_another_type_is_one_reason_and_nothing_else(generating):
+    """Without sampling its range would have no effect, but a text is no number."""
+    cases = generating(top_p="high")
+    lacking = cases["generate.defaults"].notes["lacking"]["other_searches"]
+    assert "top_p is 'high', not a finite number" in lacking

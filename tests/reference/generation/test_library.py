@@ -117,13 +117,19 @@ WARPERS: dict[str, list[Any]] = {
     "temperature": [0.5, 1.0, 1.7],
     "top_k": [0, 1, 3, 50],
     "top_p": [0.1, 0.5, 0.9, 1.0],
+    "min_p": [None, None, 0.05, 0.3],
+    "typical_p": [1.0, 1.0, 0.2, 0.9],
+    "epsilon_cutoff": [0.0, 0.0, 0.02, 0.1],
+    "eta_cutoff": [0.0, 0.0, 0.05, 0.3],
 }
 
 
 def warped_rules(rng: np.random.Generator) -> dict[str, Any]:
-    """Of equals, which forced ends are, the library's ``top_p`` keeps any: its sort is not stable."""
+    """Of equals, which forced ends are, the library keeps any in ``top_p``, as its sort is not stable, and all in
+    ``typical_p``."""
     chosen = {**picked(rng, RULES), **picked(rng, WARPERS)}
-    return {**chosen, "top_p": 1.0} if isinstance(chosen["forced_eos_token_id"], list) else chosen
+    equals = isinstance(chosen["forced_eos_token_id"], list)
+    return {**chosen, "top_p": 1.0, "typical_p": 1.0} if equals else chosen
 
 
 def searches(count: int) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -78,6 +78,21 @@ def test_results_of_one_source_stand_side_by_side():
         ({"temperature": 2.0, "top_p": 0.5}, {B: 0.375**0.5, END: 0.5}),  # at 1 the two would be .625 of all
         ({"temperature": 0.5, "top_p": 0.49}, {B: 1.0}),  # .140625 of .28125 are .5
         ({"temperature": 0.5, "top_p": 0.51}, {B: 0.375**2, END: 0.0625}),
+        ({"min_p": 0.3}, CHANCES),  # .375 of them is the limit
+        ({"min_p": 0.5}, {END: 0.25, A: 0.25, B: 0.375}),
+        ({"min_p": 0.7}, {B: 0.375}),
+        ({"min_p": 1.0}, {B: 0.375}),
+        ({"typical_p": 0.1}, {END: 0.25}),  # the entropy is 1.32; the information of .25 is 1.39, that of .375 is .98
+        ({"typical_p": 0.4}, {END: 0.25, A: 0.25}),
+        ({"typical_p": 0.6}, {END: 0.25, A: 0.25, B: 0.375}),
+        ({"typical_p": 0.9}, CHANCES),
+        ({"epsilon_cutoff": 0.2}, {END: 0.25, A: 0.25, B: 0.375}),
+        ({"epsilon_cutoff": 0.9}, {B: 0.375}),
+        ({"eta_cutoff": 0.1}, CHANCES),  # exp of the negative entropy is .267, and .0844 is less than .1
+        ({"eta_cutoff": 0.3}, {END: 0.25, A: 0.25, B: 0.375}),  # .146
+        ({"eta_cutoff": 0.9}, {B: 0.375}),  # .253
+        ({"min_p": 0.5, "epsilon_cutoff": 0.3}, {B: 0.375}),  # .25 of .875 are .286
+        ({"top_k": 3, "typical_p": 0.3}, {END: 0.25, A: 0.25}),  # the entropy of the three is 1.08
     ],
 )
 def test_what_is_drawn_from(settings, kept):
@@ -111,6 +126,41 @@ def test_what_the_kept_set_rests_on(mass, lead):
     assert warpers.top_p(scores, mass)[1][0] == pytest.approx(lead, abs=1e-12)
     assert warpers.top_k(scores, 1)[1][0] == pytest.approx(log(0.5 / 0.3), abs=1e-12)
     assert np.isposinf(warpers.top_k(scores, 3)[1][0])
+
+
+LATER = {"min_p": [0.02, 0.3], "typical_p": [0.2, 0.8], "epsilon_cutoff": [0.02, 0.2], "eta_cutoff": [0.05, 0.6]}
+
+
+@examples(60)
+@over(st.integers(0, 10_000), st.sampled_from([(name, value) for name in LATER for value in LATER[name]]))
+def test_scores_that_move_by_less_than_half_a_margin_keep_the_same_tokens(seed, chosen):
+    """And by more than that, some other set is kept: the margin of ``min_p`` and of ``epsilon_cutoff`` is exact."""
+    rng, (name, value) = np.random.default_rng(seed), chosen
+    scores, settings = rng.normal(0, 2, (1, 7)), replace(SAMPLED, temperature=1.3, **{name: value})
+    kept, lead = warpers.warped(scores, settings)
+    if not np.isfinite(lead[0]):
+        return
+    signs = np.array(np.meshgrid(*[[-1, 1]] * 7)).reshape(7, -1).T
+    for share, same in ((0.98, True), (1.02, False)):
+        # Margins of the entropy hold to first order.
+        half = min(lead[0] / 2 * share, np.inf if name in ("min_p", "epsilon_cutoff") else 1e-3)
+        moved = warpers.warped(scores + half * signs, settings)[0]
+        changed = (np.isfinite(moved) != np.isfinite(kept)).any()
+        assert not (same and changed) and (same or changed or name in ("typical_p", "eta_cutoff"))
+
+
+def test_the_entropys_margins_are_no_larger_than_they_are():
+    """Within a small factor: moving all scores against a token by the margin changes what is kept for some tokens."""
+    rng, near = np.random.default_rng(0), {"typical_p": 0, "eta_cutoff": 0}
+    signs = np.array(np.meshgrid(*[[-1, 1]] * 7)).reshape(7, -1).T
+    for name in near:
+        for _ in range(60):
+            scores, settings = rng.normal(0, 2, (1, 7)), replace(SAMPLED, **{name: LATER[name][0]})
+            kept, lead = warpers.warped(scores, settings)
+            if lead[0] < 0.2:
+                moved = warpers.warped(scores + lead[0] * signs, settings)[0]
+                near[name] += bool((np.isfinite(moved) != np.isfinite(kept)).any())
+    assert min(near.values()) >= 5, near
 
 
 def test_a_text_that_was_drawn_scores_what_its_tokens_were_drawn_with():
