@@ -55,6 +55,7 @@ GROUP_TITLES = {
     "invariance": "Invariance",
     "cache": "Key/value cache",
     "generation": "Generation",
+    "sampling": "Sampling",
 }
 FRAMEWORKS = {"hf-torch": "PyTorch", "hf-tf": "TensorFlow", "hf-flax": "Flax"}
 SEVERITIES = {

@@ -53,6 +53,8 @@ OPERATIONS = (
     "empty_source",
     "embedded",
     "uncached",
+    "sampling",
+    "sampling_scores",
     *(f"as_{name}" for name in CLASSES["bart"]),
 )
 OF_FILES = ("config", "tokenize", "offsets", "serialised_tokenizer", "paired_merges")
@@ -60,8 +62,8 @@ OF_FILES = ("config", "tokenize", "offsets", "serialised_tokenizer", "paired_mer
 DOCUMENTED = ("signature", "compose", "modes", "freeze", "plain_load")
 OTHER_CLASSES = tuple(word for word in OPERATIONS if word.startswith("as_"))
 """Loading one class's file by another class of the same architecture."""
-OTHER_CALLS = ("embedded", "uncached")
-"""The whole call with embeddings in place of tokens, and without a cache."""
+OTHER_CALLS = ("embedded", "uncached", "sampling", "sampling_scores")
+"""The whole call with embeddings in place of tokens, and without a cache; and sampling, with the scores drawn from."""
 SAVING = tuple(word for word in OPERATIONS if word.startswith(("save_", "from_")))
 INPUTS = ("empty_source",)
 """Capabilities that are no operation of their own, but accept a kind of input."""

@@ -156,6 +156,19 @@ class CapableModel(Model, Protocol):
         """``call`` with ``use_cache=False`` (capability ``uncached``)."""
         ...
 
+    def sample(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], draws: int) -> Mapping[str, Field]:
+        """The token after ``decoder_input_ids``, sampled by ``generate`` with these documented arguments (capability
+        ``sampling``).
+
+        Args:
+            inputs: one row of ``generate``'s inputs, and ``decoder_input_ids`` ``[1, length]``.
+            draws: the number of results, which share the distribution.
+
+        Returns:
+            ``draws`` int ``[1, draws]``; with the capability ``sampling_scores`` also ``scores`` ``[1, vocab]``, the
+            processed scores that were drawn from, -inf where a token is dropped."""
+        ...
+
     def frozen_gradients(self, inputs: Mapping[str, np.ndarray]) -> tuple[Field, dict[str, np.ndarray]]:
         """``gradients`` of a speech model with its feature encoder frozen in the documented way; only a library whose
         classes document that has it (capability ``freeze``)."""

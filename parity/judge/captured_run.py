@@ -41,6 +41,7 @@ from reference.errors import brief
 WITHOUT_TENSORS = (
     "generate",
     "reachable",
+    "sample",
     "generation_settings",
     "save",
     "load_saved",

@@ -186,6 +186,10 @@ class Evidence:
         """The tolerance of the returned score of a text of the cell's case."""
         return texts.score_tolerance(self._run, self.subject, self.case, text)
 
+    def choice_tolerance(self) -> float | None:
+        """The error of the difference of two logits (``parity.judge.generated_text.choice_tolerance``)."""
+        return texts.choice_tolerance(self._run, self.subject)
+
     def choice_threshold(self) -> float:
         """The typical difference of two logits of one position: the error of an arbitrary choice of token."""
         return texts.choice_threshold(self._run)

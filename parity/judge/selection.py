@@ -16,6 +16,7 @@ MADE_OF = {
     "saved.": "save.*",
     "generate.end-": "generate.greedy",
     "generate.": "generate.settings",
+    "sample.": "generate.single-row",
     "each-layer": "encode-decode",
 }
 """By prefix of a case name, another case that it is derived from or judged with."""

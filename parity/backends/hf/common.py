@@ -208,6 +208,8 @@ def of_a_step(output: Mapping[str, Any]) -> dict[str, Any]:
     return {name: output[name] for name in STEP_FIELDS if name in output}
 
 
+SEED = 20261130
+"""The seed of the draws of ``sample``."""
 SOURCE = ("input_ids", "input_values", "attention_mask")
 """The inputs of a call that ``generate`` accepts."""
 
@@ -235,6 +237,11 @@ def generated(answer: Any) -> dict[str, Any]:
     sequences = getattr(answer, "sequences", answer)
     scores = getattr(answer, "sequences_scores", None)
     return {"sequences": sequences} if scores is None else {"sequences": sequences, "sequences_scores": scores}
+
+
+def drawn(answer: Any, draws: int) -> dict[str, Any]:
+    """The result of sampling one token ``draws`` times for one source: the tokens, and the scores of the step."""
+    return {"draws": answer.sequences[:, -1].reshape(1, draws), "scores": answer.scores[0][:1]}
 
 
 def generation_settings(model: Any, *, in_torch: bool = False) -> dict[str, Any]:

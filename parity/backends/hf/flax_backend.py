@@ -140,6 +140,19 @@ class HfFlaxModel(documented.Documented):
         scores = {"sequences_scores": answer.scores} if "scores" in answer else {}
         return {"sequences": answer.sequences, **scores}
 
+    def sample(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], draws: int) -> Mapping[str, Field]:
+        """``model.generate`` with the documented ``prng_key`` and one row for each draw: it has no
+        ``num_return_sequences``, and returns no scores."""
+        import jax
+
+        rows = {name: np.repeat(array, draws, axis=0) for name, array in inputs.items()}
+        given, decoder = self._arrays(common.source_of(rows)), self._arrays({"ids": rows["decoder_input_ids"]})["ids"]
+        mask = {"attention_mask": given.pop("attention_mask")} if "attention_mask" in given else {}
+        arguments = {**settings, "decoder_input_ids": decoder, "prng_key": jax.random.PRNGKey(common.SEED)}
+        with jax_util.precision(self._variant):
+            answer = self._model.generate(*given.values(), **mask, **arguments)
+        return {"draws": answer.sequences[:, -1].reshape(1, draws)}
+
     def composed(self, checkpoint: Path) -> HfFlaxModel:
         """Composes halves that were saved by PyTorch classes, each converted while loading."""
         kind, flags = type(self._model), {"encoder_from_pt": True, "decoder_from_pt": True}

@@ -169,6 +169,13 @@ class HfTfModel(documented.Documented):
         tensors = _tensors(common.source_of(inputs))
         return common.generated(self._model.generate(**tensors, **common.generate_arguments(settings)))
 
+    def sample(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], draws: int) -> Mapping[str, Field]:
+        """``model.generate`` with ``num_return_sequences`` and the documented ``seed``."""
+        tensors = _tensors(inputs)
+        given = {**common.source_of(tensors), "decoder_input_ids": tensors["decoder_input_ids"]}
+        arguments = {**common.generate_arguments(settings), "num_return_sequences": draws, "seed": [common.SEED, 0]}
+        return common.drawn(self._model.generate(**given, **arguments), draws)
+
     def composed(self, checkpoint: Path) -> HfTfModel:
         """The documented way: composes halves saved by PyTorch classes, each converted while loading."""
         kind, flags = type(self._model), {"encoder_from_pt": True, "decoder_from_pt": True}

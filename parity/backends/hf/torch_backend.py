@@ -217,6 +217,18 @@ class HfTorchModel(documented.Documented):
         with torch.no_grad():
             return common.generated(self._model.generate(**given, **common.generate_arguments(settings)))
 
+    def sample(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], draws: int) -> Mapping[str, Field]:
+        """``model.generate`` with ``num_return_sequences``."""
+        import torch
+
+        compute_as(self._variant, self._threads)
+        torch.manual_seed(common.SEED)
+        tensors = self._tensors(inputs)
+        given = {**common.source_of(tensors), "decoder_input_ids": tensors["decoder_input_ids"]}
+        arguments = {**common.generate_arguments(settings), "num_return_sequences": draws}
+        with torch.no_grad():
+            return common.drawn(self._model.generate(**given, **arguments), draws)
+
     def generation_settings(self) -> Mapping[str, Any]:
         return common.generation_settings(self._model, in_torch=True)
 

@@ -113,6 +113,30 @@ def generated(found: Any) -> Mapping[str, Field]:
     return fields if found.scores is None else {**fields, "sequences_scores": found.scores}
 
 
+SEED = 20261130
+"""The seed of the draws of ``sampled``."""
+
+
+def sampled(logits: np.ndarray, tokens: np.ndarray, settings: Any, draws: int) -> Mapping[str, Field]:
+    """``Model.sample`` of either reference, and the logits that it starts from.
+
+    Args:
+        logits: ``[rows, vocab]`` of the position after the tokens.
+        tokens: the text so far, the start token first, int ``[rows, length]``.
+        settings: ``reference.generation.GenerationSettings``.
+        draws: the number of results of each row.
+    """
+    from reference.generation import DOCUMENTED, processed
+    from reference.generation.sampling import bounds, drawn
+
+    logits = logits.astype(np.float64)
+    scores = processed(logits, tokens, settings.resolved(DOCUMENTED))
+    numbers = np.random.Generator(np.random.PCG64(SEED)).random((len(scores), draws))
+    upper = bounds(scores)
+    taken = np.stack([drawn(upper, column) for column in numbers.T], axis=1)
+    return {"next_logits": logits, "scores": scores, "draws": taken}
+
+
 def every_outcome(
     scorer: Any, batch: int, settings: Any, tolerance: float
 ) -> tuple[list[tuple[int, list[int], float]], bool]:

@@ -78,6 +78,19 @@ def generate(session: Session, inputs: Mapping[str, np.ndarray], arguments: Mapp
     return Trace(arrays, dtypes={name: dtype for name, (_, dtype) in given.items()})
 
 
+def sample(session: Session, inputs: Mapping[str, np.ndarray], arguments: Mapping[str, Any], draws: int) -> Trace:
+    """Samples the token after ``decoder_input_ids``, and records the scores drawn from where the backend has them.
+
+    Args:
+        arguments: documented arguments of ``generate``.
+        draws: the number of results.
+    """
+    answer = session.call(inputs, "sample", settings=arguments, draws=draws)
+    given = {name: session.current().to_numpy(value) for name, value in answer.items()}
+    arrays = {name: array.astype(np.int64) if name == "draws" else array for name, (array, _) in given.items()}
+    return Trace(arrays, dtypes={name: dtype for name, (_, dtype) in given.items()})
+
+
 def generation_settings(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     """The settings that ``generate`` would use without arguments."""
     with session.clock.backend():

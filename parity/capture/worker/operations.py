@@ -287,6 +287,7 @@ _OPERATIONS: dict[str, Callable[..., Trace]] = {
     "gradients": _gradients,
     "decode_steps": decoding.decode_steps,
     "generate": decoding.generate,
+    "sample": decoding.sample,
     "generation_settings": decoding.generation_settings,
     "score": decoding.score,
     "reachable": decoding.reachable,

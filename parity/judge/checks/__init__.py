@@ -17,6 +17,7 @@ GROUPS = (
     "invariance",
     "cache",
     "generation",
+    "sampling",
 )
 """One module for each check group, in the order of the report: files and loading first, then outputs, then text."""
 

@@ -27,6 +27,7 @@ from parity.core.records import Manifest
 from parity.core.trace import TraceError, digest_array
 from parity.judge.captured_run import CheckpointRun
 from parity.judge.followup.eos_cases import PLAIN, end_cases
+from parity.judge.followup.sampling_cases import sampling_cases
 from parity.judge.followup.saving import save_cases, saved_cases
 from parity.judge.followup.setting_cases import setting_cases
 from parity.judge.generated_text import (
@@ -140,6 +141,8 @@ def _table(run: CheckpointRun, index: int, case: Case) -> np.ndarray | None:
 
 
 def _cases_of_the_oracle(run: CheckpointRun) -> Iterator[Case]:
+    if run.manifest.options.get("case_set") == "exhaustive":
+        yield from _sampling_cases(run)
     for case, tables in _generated(run):
         plain = tables[0][1]
         if case.name == PLAIN:
@@ -150,6 +153,16 @@ def _cases_of_the_oracle(run: CheckpointRun) -> Iterator[Case]:
             missing = settings_of(case).max_length - plain.shape[1]
             padded = np.pad(plain, [(0, 0), (0, missing)], constant_values=settings_of(case).fill(DOCUMENTED))
             yield _scored(case, "score.beams", plain, padded, {"sets_noise_floor": True})
+
+
+def _sampling_cases(run: CheckpointRun) -> Iterator[Case]:
+    """No cases for a model without an encoder, or where the documented call makes its own decoder inputs."""
+    alone, forward = run.cases.get("generate.single-row"), run.cases.get("forward")
+    if alone is None or forward is None or "decoder_input_ids" not in forward.inputs:
+        return
+    oracle = run.oracle("forward")
+    if oracle is not None and np.isfinite(oracle.arrays["logits"]).all():
+        yield from sampling_cases(alone, forward, oracle.arrays["logits"])
 
 
 def _score_cases(run: CheckpointRun) -> Iterator[Case]:
