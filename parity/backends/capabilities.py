@@ -55,6 +55,7 @@ OPERATIONS = (
     "uncached",
     "sampling",
     "sampling_scores",
+    "min_p",
     *(f"as_{name}" for name in CLASSES["bart"]),
 )
 OF_FILES = ("config", "tokenize", "offsets", "serialised_tokenizer", "paired_merges")
@@ -62,8 +63,9 @@ OF_FILES = ("config", "tokenize", "offsets", "serialised_tokenizer", "paired_mer
 DOCUMENTED = ("signature", "compose", "modes", "freeze", "plain_load")
 OTHER_CLASSES = tuple(word for word in OPERATIONS if word.startswith("as_"))
 """Loading one class's file by another class of the same architecture."""
-OTHER_CALLS = ("embedded", "uncached", "sampling", "sampling_scores")
-"""The whole call with embeddings in place of tokens, and without a cache; and sampling, with the scores drawn from."""
+OTHER_CALLS = ("embedded", "uncached", "sampling", "sampling_scores", "min_p")
+"""The whole call with embeddings in place of tokens, and without a cache; sampling, the scores drawn from, and one of
+its settings."""
 SAVING = tuple(word for word in OPERATIONS if word.startswith(("save_", "from_")))
 INPUTS = ("empty_source",)
 """Capabilities that are no operation of their own, but accept a kind of input."""

@@ -165,7 +165,7 @@ class CapableModel(Model, Protocol):
             draws: the number of results, which share the distribution.
 
         Returns:
-            ``draws`` int ``[1, draws]``; with the capability ``sampling_scores`` also ``scores`` ``[1, vocab]``, the
+            ``draws`` int ``[draws]``; with the capability ``sampling_scores`` also ``scores`` ``[1, vocab]``, the
             processed scores that were drawn from, -inf where a token is dropped."""
         ...
 

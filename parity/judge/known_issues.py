@@ -80,6 +80,8 @@ class Entry(BaseModel):
     ``LIBRARY_DEFAULTS``, the settings that the library uses without arguments, if they differ from the file's."""
     settings_lost: bool = False
     """Whether the library must use other settings without arguments than the file's."""
+    ignored: list[str] = Field(default_factory=list)
+    """Settings of sampling of which one, left out, must explain the distribution."""
     files: list[str] = Field(default_factory=list)
     """Files that the checkpoint must have."""
     formats: list[str] = Field(default_factory=list)
@@ -233,6 +235,8 @@ class Entry(BaseModel):
         if self.dialect is not None and self.dialect not in verdict.evidence.get("dialects", ()):
             return False
         if self.settings_lost and not verdict.evidence.get("settings_held"):
+            return False
+        if self.ignored and set(self.ignored).isdisjoint(verdict.evidence.get("ignored", ())):
             return False
         first = verdict.first_divergence.tensor if verdict.first_divergence else None
         names = self.first if attentions else [*self.first, *map(_state_after, self.first)]

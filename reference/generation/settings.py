@@ -61,9 +61,9 @@ class GenerationSettings:
     Lengths are counts of tokens including ``decoder_start_token_id``; ``*_new_tokens`` exclude it and take precedence.
     ``temperature``, ``top_k`` (0: off), ``top_p``, ``min_p``, ``typical_p``, ``epsilon_cutoff`` and ``eta_cutoff`` have
     an effect only if ``do_sample`` is set. ``min_p`` is documented as null by default, which is 0 here. Several end
-    tokens are a tuple here and a list in files. ``passed`` and ``stored`` are the names of fields from arguments and from a
-    file, which some libraries distinguish (``Dialect.default_max_length``). ``start_in_ngrams`` is set by a dialect
-    (``Dialect.no_repeat_ngram``).
+    tokens are a tuple here and a list in files. ``passed`` and ``stored`` are the names of fields from arguments and
+    from a file, which some libraries distinguish (``Dialect.default_max_length``). ``start_in_ngrams`` is set by a
+    dialect (``Dialect.no_repeat_ngram``).
     """
 
     max_length: int = 20

@@ -32,6 +32,42 @@ def test_further_cases_pass(tmp_path, tmp_path_factory):
     assert report.totals.fail == report.totals.error == 0
 
 
+RULES = ("temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
+
+
+@pytest.mark.full
+def test_sampling_passes_or_is_known(tmp_path, tmp_path_factory):
+    report = api.audit(
+        [fixture("bart-odd"), fixture("bert2bert")],
+        backends=["hf-torch", "hf-tf", "hf-flax"],
+        checks=["sampling"],
+        case_set="exhaustive",
+        cache=shared_cache(tmp_path_factory),
+        out=tmp_path / "run",
+    )
+    assert report.totals.fail == report.totals.error == 0
+    passed = {
+        (verdict.check, verdict.case)
+        for verdict in report.verdicts
+        if verdict.status == "pass" and (verdict.backend, verdict.checkpoint) == ("hf-torch", "bart-odd")
+    }
+    cases = {"plain", "combined", *(name.replace("_", "-") for name in RULES)}
+    assert passed == {(check, f"sample.{name}") for check in ("SAMPLE01", "SAMPLE02") for name in cases}
+    known = {v.evidence["known_issue"] for v in report.verdicts if v.status == "known" and v.checkpoint == "bart-odd"}
+    assert known == {"hf-ignored-sampling-settings"}
+
+
+@pytest.mark.full
+def test_a_setting_of_sampling_that_is_ignored_fails(tmp_path, tmp_path_factory):
+    runner = Runner(LIBRARIES["hf-torch"], tmp_path, shared_cache(tmp_path_factory), None, None)
+    faults = [Ignored("BartForConditionalGeneration", "generate", name) for name in (*RULES, "do_sample")]
+    found = runner.run(
+        "bart-odd", dict.fromkeys(faults, ("eager",)), of_operations("load", "forward", "generate", "sample")
+    )
+    assert [each.outcome for each in found] == ["detected"] * len(faults), found
+    assert all("SAMPLE01" in each.checks for each in found[: len(RULES)]), found
+
+
 SETTINGS = {
     "suppress-tokens",
     "begin-suppress-tokens",

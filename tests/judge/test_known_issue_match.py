@@ -123,6 +123,8 @@ def failure_of(entry: Entry, check: str, versions: dict[str, str]) -> Failure:
         evidence |= {"exception": entry.raises, "message": message, "frame": frame}
     if entry.dialect:
         evidence["dialects"] = [entry.dialect]
+    if entry.ignored:
+        evidence["ignored"] = entry.ignored[:1]
     if entry.settings_lost:
         evidence["settings_held"] = {"max_length": 20}
     divergence = Divergence(tensor=shown(entry.first[0])) if entry.first else None
@@ -170,6 +172,8 @@ def second_faults(entry: Entry, failure: Failure) -> dict[str, Failure]:
             evidence = {**judged.evidence, name: other}
             found[name] = replace(failure, verdict=judged.model_copy(update={"evidence": evidence}))
         return found
+    if entry.ignored:
+        return {"rule": replace(failure, verdict=judged.model_copy(update={"evidence": {"ignored": []}}))}
     if entry.dialect:
         return {"text": replace(failure, verdict=judged.model_copy(update={"evidence": {"dialects": []}}))}
     elsewhere = Divergence(tensor=NOWHERE)
@@ -220,7 +224,7 @@ def test_an_entry_names_its_evidence(entry):
     if entry.raises:
         assert entry.message and entry.raised_in
     else:
-        assert entry.first or entry.tensors or entry.dialect or entry.findings
+        assert entry.first or entry.tensors or entry.dialect or entry.findings or entry.ignored
 
 
 def test_the_errors_that_are_kept_are_those_of_the_baseline():

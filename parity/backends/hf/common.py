@@ -239,9 +239,9 @@ def generated(answer: Any) -> dict[str, Any]:
     return {"sequences": sequences} if scores is None else {"sequences": sequences, "sequences_scores": scores}
 
 
-def drawn(answer: Any, draws: int) -> dict[str, Any]:
-    """The result of sampling one token ``draws`` times for one source: the tokens, and the scores of the step."""
-    return {"draws": answer.sequences[:, -1].reshape(1, draws), "scores": answer.scores[0][:1]}
+def drawn(answer: Any) -> dict[str, Any]:
+    """The result of sampling one token several times for one source: the tokens, and the scores of the step."""
+    return {"draws": answer.sequences[:, -1], "scores": answer.scores[0][:1]}
 
 
 def generation_settings(model: Any, *, in_torch: bool = False) -> dict[str, Any]:

@@ -151,7 +151,7 @@ class HfFlaxModel(documented.Documented):
         arguments = {**settings, "decoder_input_ids": decoder, "prng_key": jax.random.PRNGKey(common.SEED)}
         with jax_util.precision(self._variant):
             answer = self._model.generate(*given.values(), **mask, **arguments)
-        return {"draws": answer.sequences[:, -1].reshape(1, draws)}
+        return {"draws": answer.sequences[:, -1]}
 
     def composed(self, checkpoint: Path) -> HfFlaxModel:
         """Composes halves that were saved by PyTorch classes, each converted while loading."""

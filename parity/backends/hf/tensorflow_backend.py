@@ -174,7 +174,7 @@ class HfTfModel(documented.Documented):
         tensors = _tensors(inputs)
         given = {**common.source_of(tensors), "decoder_input_ids": tensors["decoder_input_ids"]}
         arguments = {**common.generate_arguments(settings), "num_return_sequences": draws, "seed": [common.SEED, 0]}
-        return common.drawn(self._model.generate(**given, **arguments), draws)
+        return common.drawn(self._model.generate(**given, **arguments))
 
     def composed(self, checkpoint: Path) -> HfTfModel:
         """The documented way: composes halves saved by PyTorch classes, each converted while loading."""

@@ -227,7 +227,7 @@ class HfTorchModel(documented.Documented):
         given = {**common.source_of(tensors), "decoder_input_ids": tensors["decoder_input_ids"]}
         arguments = {**common.generate_arguments(settings), "num_return_sequences": draws}
         with torch.no_grad():
-            return common.drawn(self._model.generate(**given, **arguments), draws)
+            return common.drawn(self._model.generate(**given, **arguments))
 
     def generation_settings(self) -> Mapping[str, Any]:
         return common.generation_settings(self._model, in_torch=True)

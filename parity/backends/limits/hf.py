@@ -32,6 +32,11 @@ def no_half(question: Question, without: Mapping[str, Collection[str]]) -> str:
     return ""
 
 
+def sampling(question: Question) -> dict[str, str]:
+    """Settings of sampling that ``generate`` of a release does not take."""
+    return {"min_p": f"generate of {question.library} has no min_p"} if question.is_old else {}
+
+
 def saving(question: Question) -> dict[str, str]:
     """Formats a class cannot save, and files of other frameworks it cannot load."""
     weights = question.entry.weights

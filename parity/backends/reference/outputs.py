@@ -121,19 +121,18 @@ def sampled(logits: np.ndarray, tokens: np.ndarray, settings: Any, draws: int) -
     """``Model.sample`` of either reference, and the logits that it starts from.
 
     Args:
-        logits: ``[rows, vocab]`` of the position after the tokens.
-        tokens: the text so far, the start token first, int ``[rows, length]``.
+        logits: ``[1, vocab]`` of the position after the tokens.
+        tokens: the text so far, the start token first, int ``[1, length]``.
         settings: ``reference.generation.GenerationSettings``.
-        draws: the number of results of each row.
+        draws: the number of results.
     """
     from reference.generation import DOCUMENTED, processed
     from reference.generation.sampling import bounds, drawn
 
     logits = logits.astype(np.float64)
     scores = processed(logits, tokens, settings.resolved(DOCUMENTED))
-    numbers = np.random.Generator(np.random.PCG64(SEED)).random((len(scores), draws))
-    upper = bounds(scores)
-    taken = np.stack([drawn(upper, column) for column in numbers.T], axis=1)
+    numbers = np.random.Generator(np.random.PCG64(SEED)).random(draws)
+    taken = np.concatenate([drawn(bounds(scores), number[None]) for number in numbers])
     return {"next_logits": logits, "scores": scores, "draws": taken}
 
 

@@ -87,7 +87,8 @@ def sample(session: Session, inputs: Mapping[str, np.ndarray], arguments: Mappin
     """
     answer = session.call(inputs, "sample", settings=arguments, draws=draws)
     given = {name: session.current().to_numpy(value) for name, value in answer.items()}
-    arrays = {name: array.astype(np.int64) if name == "draws" else array for name, (array, _) in given.items()}
+    # The rows of a trace are those of the batch, here one.
+    arrays = {name: array.astype(np.int64)[None] if name == "draws" else array for name, (array, _) in given.items()}
     return Trace(arrays, dtypes={name: dtype for name, (_, dtype) in given.items()})
 
 

@@ -214,5 +214,8 @@ def _classes(values: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray,
     order = np.argsort(-probabilities, kind="stable")
     order = order[probabilities[order] > 0]
     alone, others = order[: CLASSES - 1], order[CLASSES - 1 :]
-    found = [np.append(array[alone], array[others].sum()) if others.size else array[alone] for array in (values, probabilities)]
+    found = [
+        np.append(array[alone], array[others].sum()) if others.size else array[alone]
+        for array in (values, probabilities)
+    ]
     return found[0], found[1]

@@ -53,6 +53,7 @@ def sampling_cases(alone: Case, forward: Case, logits: np.ndarray) -> Iterator[C
         notes |= {"lacking": alone.notes["lacking"]} if "lacking" in alone.notes else {}
         # The row is compared with no other, in which padding might show.
         needs = (*(word for word in alone.requires if word != "padding_is_unseen"), "sampling")
+        needs += ("min_p",) if "min_p" in arguments else ()
         yield Case(name, "sample", inputs, {"arguments": arguments, "draws": draws}, needs, notes=notes)
 
 
@@ -75,7 +76,8 @@ def _arguments(logits: np.ndarray) -> Mapping[str, Mapping[str, Any]]:
         if (best := _farthest(logits, {}, setting, values)) is not None:
             found[f"sample.{setting.replace('_', '-')}"] = {setting: best}
     warm = {"temperature": 1.3}
-    if (first := _farthest(logits, warm, "top_k", tried["top_k"])) is not None:
+    # Of more than three tokens top_p can drop one and keep several.
+    if (first := _farthest(logits, warm, "top_k", tried["top_k"][2:])) is not None:
         both = {**warm, "top_k": first}
         if (second := _farthest(logits, both, "top_p", SHARES)) is not None:
             found["sample.combined"] = {**both, "top_p": second}

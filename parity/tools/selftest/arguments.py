@@ -34,7 +34,7 @@ FIXTURES = ("bart-odd", "bart-bare", "bart-labels", "bart-span", "bart-causal", 
 LIBRARY = library_backends(framework="torch")[0]
 GENERATES = "bart-odd"
 """The checkpoint on which the arguments of ``generate`` are ignored."""
-OF_GENERATION = of_operations("generate", "score", "generation_settings")
+OF_GENERATION = of_operations("generate", "score", "sample", "generation_settings")
 """The cases in which an argument of ``generate`` is ignored."""
 OUTCOMES = {
     "detected": "judged",

@@ -12,7 +12,18 @@ from parity.judge.checks import CHECKS
 from parity.judge.judge import judge
 from tests.judge.sample_runs import CANDIDATE, SUBJECTS, cells
 
-ELSEWHERE = ("config", "tokenizer", "saving", "documented", "FILE05", "LOAD05", "LAYER01", "CALL02", "CALL03")
+ELSEWHERE = (
+    "config",
+    "tokenizer",
+    "saving",
+    "documented",
+    "FILE05",
+    "LOAD05",
+    "LAYER01",
+    "CALL02",
+    "CALL03",
+    "sampling",
+)
 """Tested in ``test_config.py``, ``test_tokenizer.py``, ``test_saving.py``, ``test_documented.py``,
 ``test_weight_files.py``, ``test_loading.py``, ``tests/end_to_end/test_layerwise.py`` and ``test_exhaustive.py``
 there."""
