@@ -26,6 +26,7 @@ SHOWN_ELSEWHERE = {
     "ctranslate2-beams": "an engine is run only if it is named",
     "ctranslate2-untied-tables-random": "an engine is run only if it is named",
     "ctranslate2-decoder-heads": "an engine is run only if it is named",
+    "hf-torch-compiled-sdpa-head-masks": "a variant of hf-torch is run only if it is named",
     "hf-torch-compiled-without-a-target-mask": "a variant of hf-torch is run only if it is named",
     "hf-torch-export-without-a-target-mask": "a variant of hf-torch is run only if it is named",
     "hf-torch-untied-tables-apart": "the untied fixture's file holds the table once",
