@@ -56,6 +56,7 @@ OPERATIONS = (
     "sampling",
     "sampling_scores",
     "min_p",
+    "call_forms",
     *(f"as_{name}" for name in CLASSES["bart"]),
 )
 OF_FILES = ("config", "tokenize", "offsets", "serialised_tokenizer", "paired_merges")
@@ -63,9 +64,9 @@ OF_FILES = ("config", "tokenize", "offsets", "serialised_tokenizer", "paired_mer
 DOCUMENTED = ("signature", "compose", "modes", "freeze", "plain_load")
 OTHER_CLASSES = tuple(word for word in OPERATIONS if word.startswith("as_"))
 """Loading one class's file by another class of the same architecture."""
-OTHER_CALLS = ("embedded", "uncached", "sampling", "sampling_scores", "min_p")
+OTHER_CALLS = ("embedded", "uncached", "sampling", "sampling_scores", "min_p", "call_forms")
 """The whole call with embeddings in place of tokens, and without a cache; sampling, the scores drawn from, and one of
-its settings."""
+its settings; other forms of ``generate``."""
 SAVING = tuple(word for word in OPERATIONS if word.startswith(("save_", "from_")))
 INPUTS = ("empty_source",)
 """Capabilities that are no operation of their own, but accept a kind of input."""

@@ -156,6 +156,13 @@ class CapableModel(Model, Protocol):
         """``call`` with ``use_cache=False`` (capability ``uncached``)."""
         ...
 
+    def generate_in_form(
+        self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], form: str
+    ) -> Mapping[str, Field]:
+        """``generate`` with the same text, but the argument ``form`` in place of a setting, or beside them (capability
+        ``call_forms``)."""
+        ...
+
     def sample(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], draws: int) -> Mapping[str, Field]:
         """The token after ``decoder_input_ids``, sampled by ``generate`` with these documented arguments (capability
         ``sampling``).

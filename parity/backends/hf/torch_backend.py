@@ -13,6 +13,7 @@ import numpy as np
 
 from parity.backends import layer_injection
 from parity.backends.hf import common, documented
+from parity.backends.hf.generate_forms import generate_in_form
 from parity.backends.protocol import Field, LoadReport, Reorder, Step, token_input_names
 from parity.backends.torch_gradients import taken
 from parity.backends.torch_util import (
@@ -216,6 +217,17 @@ class HfTorchModel(documented.Documented):
         given = common.source_of(tensors)
         with torch.no_grad():
             return common.generated(self._model.generate(**given, **common.generate_arguments(settings)))
+
+    def generate_in_form(
+        self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], form: str
+    ) -> Mapping[str, Field]:
+        """``parity.backends.hf.generate_forms``."""
+        import torch
+
+        compute_as(self._variant, self._threads)
+        given, arguments = common.source_of(self._tensors(inputs)), common.generate_arguments(settings)
+        with torch.no_grad():
+            return common.generated(generate_in_form(self._model, form, given, arguments))
 
     def sample(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], draws: int) -> Mapping[str, Field]:
         """``model.generate`` with ``num_return_sequences``."""

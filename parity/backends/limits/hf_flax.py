@@ -24,6 +24,7 @@ def lacking(question: Question) -> dict[str, str]:
         "modes": f"{name} has no train and eval modes: its call has an argument train",
         "embedded": f"{name} takes no embeddings in place of tokens",
         "uncached": f"{name} has no argument use_cache",
+        "call_forms": f"generate of {name} takes no functions and no other model",
         "sampling_scores": f"generate of {name} returns no scores",
         "plain_load": f"{name} loads in float32 with and without arguments",
     }

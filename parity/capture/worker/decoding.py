@@ -65,14 +65,20 @@ def _shapes(step: Step) -> list[list[int]]:
     return [list(value.shape) for value in step.cache[0]] if step.cache else []
 
 
-def generate(session: Session, inputs: Mapping[str, np.ndarray], arguments: Mapping[str, Any], **others: Any) -> Trace:
+def generate(
+    session: Session, inputs: Mapping[str, np.ndarray], arguments: Mapping[str, Any], form: str = "", **others: Any
+) -> Trace:
     """Generates tokens, and scores for beam search.
 
     Args:
         arguments: documented arguments of ``generate``.
+        form: another form of the call with the same text; the references have the plain call only.
         others: arguments of the reference only: ``dialect``.
     """
-    answer = session.call(inputs, "generate", settings=arguments, **others)
+    if form and hasattr(session.current(), "generate_in_form"):
+        answer = session.call(inputs, "generate_in_form", settings=arguments, form=form)
+    else:
+        answer = session.call(inputs, "generate", settings=arguments, **others)
     given = {name: session.current().to_numpy(value) for name, value in answer.items()}
     arrays = {name: array.astype(np.int64) if name == "sequences" else array for name, (array, _) in given.items()}
     return Trace(arrays, dtypes={name: dtype for name, (_, dtype) in given.items()})

@@ -44,6 +44,13 @@ _CASES = tuple(
         "beams-no-cache",
         "beams-bad-words",
         "renormalized",
+        "by-prefix-allowed-tokens-fn",
+        "beams-by-prefix-allowed-tokens-fn",
+        "by-logits-processor",
+        "beams-by-logits-processor",
+        "by-stopping-criteria",
+        "by-streamer",
+        "by-assistant-model",
     )
 )
 _CONFIG = "text generation page, GenerationConfig"

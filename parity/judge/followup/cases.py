@@ -29,7 +29,7 @@ from parity.judge.captured_run import CheckpointRun
 from parity.judge.followup.eos_cases import PLAIN, end_cases
 from parity.judge.followup.sampling_cases import sampling_cases
 from parity.judge.followup.saving import save_cases, saved_cases
-from parity.judge.followup.setting_cases import setting_cases
+from parity.judge.followup.setting_cases import form_cases, setting_cases
 from parity.judge.generated_text import (
     SEQUENCES,
     judged,
@@ -149,6 +149,7 @@ def _cases_of_the_oracle(run: CheckpointRun) -> Iterator[Case]:
             yield from end_cases(case, plain)
             if run.manifest.options.get("case_set") == "exhaustive":
                 yield from setting_cases(case, plain)
+                yield from form_cases(case, plain, run.cases.get("generate.single-row"))
         if case.name == NOISE_FLOOR_TEXT:
             missing = settings_of(case).max_length - plain.shape[1]
             padded = np.pad(plain, [(0, 0), (0, missing)], constant_values=settings_of(case).fill(DOCUMENTED))

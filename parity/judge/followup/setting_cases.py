@@ -38,6 +38,41 @@ def setting_cases(case: Case, sequences: np.ndarray) -> Iterator[Case]:
         yield Case(name, "generate", case.inputs, {"arguments": arguments}, needs, notes=notes)
 
 
+def form_cases(case: Case, sequences: np.ndarray, alone: Case | None) -> Iterator[Case]:
+    """Other documented forms of ``generate``, each with the text of a call with settings alone.
+
+    Args:
+        case, sequences: as for ``setting_cases``.
+        alone: the same search of a single row, for the forms that take no other batch.
+    """
+    found = _arguments(sequences, settings_of(case))
+    if not found:
+        return
+    forbidden = found["generate.suppress-tokens"]
+    shorter = {"max_length": settings_of(case).max_length - 2}
+    forms: list[tuple[str, Case | None, Mapping[str, Any]]] = [
+        ("prefix_allowed_tokens_fn", case, forbidden),
+        ("prefix_allowed_tokens_fn", case, {**forbidden, **BEAMS}),
+        ("logits_processor", case, forbidden),
+        ("logits_processor", case, {**forbidden, **BEAMS}),
+        ("stopping_criteria", case, shorter),
+        ("streamer", alone, {}),
+        ("assistant_model", alone, {}),
+    ]
+    for form, base, given in forms:
+        if base is None or shorter["max_length"] < 2:
+            continue
+        beams = "num_beams" in given
+        name = f"generate.{'beams-' if beams else ''}by-{form.replace('_', '-')}"
+        arguments = {**base.settings["arguments"], **given}
+        in_force = GenerationSettings.from_dict(base.notes["settings"], **given).to_dict()
+        needs = (*(word for word in base.requires if word != "padding_is_unseen"), "call_forms")
+        needs += ("beam_search",) if beams else ()
+        notes: Notes = {"settings": in_force}
+        notes |= {"lacking": case.notes["lacking"]} if "lacking" in case.notes else {}
+        yield Case(name, "generate", base.inputs, {"arguments": arguments, "form": form}, needs, notes=notes)
+
+
 def _arguments(sequences: np.ndarray, settings: GenerationSettings) -> Mapping[str, Mapping[str, Any]]:
     """The arguments of each case; empty where no row has two tokens that can be forbidden."""
     kept = {settings.pad_token_id, *settings.ends, *settings.forced_ends}
