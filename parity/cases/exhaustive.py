@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from parity.core.case import Case
+import numpy as np
+
+from parity.core.case import NOISE_FLOOR, Case, Rows
 from parity.core.model_spec import ModelSpec
 
 EMBEDDED = {"input_ids": "forward.inputs-embeds", "decoder_input_ids": "forward.decoder-inputs-embeds"}
 """By tokens, the case that passes embeddings in their place."""
+OWN = "forward.own-decoder-inputs"
+"""The call of a class that makes its decoder inputs from the source, with other decoder inputs."""
 
 
 def exhaustive_cases(model_spec: ModelSpec, standard: Sequence[Case]) -> Iterator[Case]:
     """``forward.inputs-embeds`` and ``forward.decoder-inputs-embeds``: embeddings in place of the tokens of one half;
+    ``forward.own-decoder-inputs`` and the same embeddings beside them, for classes that make their decoder inputs;
     ``forward.no-cache``: with ``use_cache=False``.
 
     Args:
@@ -24,6 +30,20 @@ def exhaustive_cases(model_spec: ModelSpec, standard: Sequence[Case]) -> Iterato
         for tokens in (each for each in EMBEDDED if each in case.inputs):
             needs = (*case.requires, "embedded")
             yield Case(EMBEDDED[tokens], "embedded", case.inputs, {"tokens": tokens}, needs)
-    if model_spec.head in ("language", "none"):
-        needs = (*case.requires, "uncached")
-        yield Case("forward.no-cache", "uncached", case.inputs, requires=needs)
+    if model_spec.head in ("labels", "span"):
+        given = {**case.inputs, **own_decoder_inputs(case.inputs)}
+        yield Case(OWN, "forward", given, requires=case.requires, notes=NOISE_FLOOR)
+        for tokens, name in EMBEDDED.items():
+            needs = (*case.requires, "embedded")
+            yield Case(f"{OWN}{name.removeprefix('forward')}", "embedded", given, {"tokens": tokens}, needs)
+    needs = (*case.requires, "uncached")
+    yield Case("forward.no-cache", "uncached", case.inputs, requires=needs)
+
+
+def own_decoder_inputs(inputs: Mapping[str, Rows]) -> dict[str, Any]:
+    """Decoder inputs as long as the source, since a classifier finds its state by the source's end token: the source
+    backwards, with its second position masked."""
+    tokens = np.array(inputs["input_ids"])
+    mask = np.ones_like(tokens)
+    mask[:, 1:2] = 0
+    return {"decoder_input_ids": tokens[:, ::-1].tolist(), "decoder_attention_mask": mask.tolist()}

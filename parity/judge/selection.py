@@ -16,6 +16,7 @@ MADE_OF = {
     "saved.": "save.*",
     "generate.end-": "generate.greedy",
     "generate.": "generate.settings",
+    "forward.own-decoder-inputs.": "forward.own-decoder-inputs",
     "sample.": "generate.single-row",
     "each-layer": "encode-decode",
 }

@@ -74,6 +74,7 @@ SHOWN_ELSEWHERE = {
     "hf-torch-decay-of-a-forbidden-end": "the cases are of --cases exhaustive",
     "hf-tf-ignores-generation-settings": "the cases are of --cases exhaustive",
     "hf-flax-ignores-generation-settings": "the cases are of --cases exhaustive",
+    "hf-classifier-refuses-embeddings": "the case is of --cases exhaustive",
     "hf-ignored-sampling-settings": "the cases are of --cases exhaustive",
     "hf-min-new-tokens-ignored": "the cases are of --cases exhaustive",
     "keras-hub-inexpressible": "engines are not in the baseline; tests/keras_hub",

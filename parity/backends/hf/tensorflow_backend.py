@@ -107,7 +107,8 @@ class HfTfModel(documented.Documented):
         import tensorflow as tf
 
         tensors = _tensors(inputs)
-        half = self._model.get_decoder() if tokens == "decoder_input_ids" else self._model.get_encoder()
+        bare = self._model.model  # classifiers have no get_encoder of their own
+        half = bare.decoder if tokens == "decoder_input_ids" else bare.encoder
         rows = tf.gather(half.embed_tokens.weights[0], tensors[tokens]) * common.embedding_scale(self._model.config)
         given = {**tensors, tokens: None, common.EMBEDDINGS[tokens]: rows}
         return dict(self._forward(given).items())

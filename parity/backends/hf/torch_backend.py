@@ -165,7 +165,8 @@ class HfTorchModel(documented.Documented):
         ids = tensors.pop(tokens)
         half = self._model
         if "decoder_input_ids" in inputs:
-            half = half.get_decoder() if tokens == "decoder_input_ids" else half.get_encoder()
+            bare = half.base_model  # classifiers of 4.x have no get_encoder of their own
+            half = bare.get_decoder() if tokens == "decoder_input_ids" else bare.get_encoder()
         rows = half.get_input_embeddings().weight[ids] * common.embedding_scale(half.config)
         return dict(self._forward({**tensors, common.EMBEDDINGS[tokens]: rows}).items())
 

@@ -65,7 +65,12 @@ def encode_then_decode(evidence: Evidence) -> Iterator[Result]:
     claim="embeddings in place of tokens give what the tokens give",
     source="BART page, inputs_embeds and decoder_inputs_embeds: an embedded representation instead of the ids",
     likely_cause="the argument is ignored or bound to the other half, or embeddings are scaled twice",
-    cases=("forward.inputs-embeds", "forward.decoder-inputs-embeds"),
+    cases=(
+        "forward.inputs-embeds",
+        "forward.decoder-inputs-embeds",
+        "forward.own-decoder-inputs.inputs-embeds",
+        "forward.own-decoder-inputs.decoder-inputs-embeds",
+    ),
     depends_on=("forward",),
 )
 def embeddings_instead_of_tokens(evidence: Evidence) -> Iterator[Result]:
@@ -73,8 +78,10 @@ def embeddings_instead_of_tokens(evidence: Evidence) -> Iterator[Result]:
 
     Padding is not compared: RoBERTa finds it by its tokens, and counts other positions there.
     """
+    name = evidence.case.name
+    base = name[: name.rindex(".")]
     for row, lengths in enumerate(row_lengths(evidence)):
-        yield from evidence.between(evidence.case.name, "forward", own_row(row, lengths), own_row(row, lengths))
+        yield from evidence.between(name, base, own_row(row, lengths), own_row(row, lengths))
 
 
 @check(

@@ -8,7 +8,14 @@ from parity.judge.checks.registry import check
 from parity.judge.evidence import Evidence
 from parity.judge.results import Result
 
-_PASSES = ("forward", "forward.single-row", "forward.defaults", "forward.no-encoder", "loss")
+_PASSES = (
+    "forward",
+    "forward.single-row",
+    "forward.defaults",
+    "forward.no-encoder",
+    "forward.own-decoder-inputs",
+    "loss",
+)
 _PAPER = "Lewis et al. 2019 (BART), section 2.1, and Vaswani et al. 2017, section 3; BART page, Seq2SeqLMOutput"
 
 
