@@ -55,7 +55,7 @@ OPERATIONS = (
     "uncached",
     "sampling",
     "sampling_scores",
-    "min_p",
+    "newer_arguments",
     "call_forms",
     *(f"as_{name}" for name in CLASSES["bart"]),
 )
@@ -64,9 +64,9 @@ OF_FILES = ("config", "tokenize", "offsets", "serialised_tokenizer", "paired_mer
 DOCUMENTED = ("signature", "compose", "modes", "freeze", "plain_load")
 OTHER_CLASSES = tuple(word for word in OPERATIONS if word.startswith("as_"))
 """Loading one class's file by another class of the same architecture."""
-OTHER_CALLS = ("embedded", "uncached", "sampling", "sampling_scores", "min_p", "call_forms")
-"""The whole call with embeddings in place of tokens, and without a cache; sampling, the scores drawn from, and one of
-its settings; other forms of ``generate``."""
+OTHER_CALLS = ("embedded", "uncached", "sampling", "sampling_scores", "newer_arguments", "call_forms")
+"""The whole call with embeddings in place of tokens, and without a cache; sampling, and the scores drawn from;
+arguments of ``generate`` that 4.37 does not take; and other forms of it."""
 SAVING = tuple(word for word in OPERATIONS if word.startswith(("save_", "from_")))
 INPUTS = ("empty_source",)
 """Capabilities that are no operation of their own, but accept a kind of input."""

@@ -11,6 +11,8 @@ from parity.tools.selftest.arguments import Ignored
 from parity.tools.selftest.library import LIBRARIES, Runner, of_operations
 from tests.end_to_end.conftest import shared_cache
 
+FORMS = ("prefix_allowed_tokens_fn", "logits_processor", "stopping_criteria", "streamer", "assistant_model")
+FORMS += ("output_logits",)
 ADDED = {
     ("CALL02", "forward.inputs-embeds"),
     ("CALL02", "forward.decoder-inputs-embeds"),
@@ -96,13 +98,25 @@ def test_further_generation_settings_pass_or_are_known(tmp_path, tmp_path_factor
     )
     assert report.totals.fail == report.totals.error == 0
     passed = {verdict.case for verdict in report.verdicts if verdict.status == "pass" and verdict.backend == "hf-torch"}
-    assert {f"generate.{name}" for name in SETTINGS} <= passed
+    forms = {f"by-{name.replace('_', '-')}" for name in FORMS}
+    assert {f"generate.{name}" for name in {*SETTINGS, *forms}} <= passed
     known = {verdict.evidence["known_issue"] for verdict in report.verdicts if verdict.status == "known"}
     assert {
         "hf-tf-ignores-generation-settings",
         "hf-flax-ignores-generation-settings",
         "hf-min-new-tokens-ignored",
     } <= known
+
+
+@pytest.mark.full
+def test_a_function_or_model_that_generate_ignores_fails(tmp_path, tmp_path_factory):
+    runner = Runner(LIBRARIES["hf-torch"], tmp_path, shared_cache(tmp_path_factory), None, None)
+    faults = [Ignored("BartForConditionalGeneration", "generate", name) for name in FORMS]
+    found = runner.run("bart-odd", dict.fromkeys(faults, ("eager",)), of_operations("load", "forward", "generate"))
+    assert [each.outcome for each in found] == ["detected"] * len(faults), found
+    assert [each.case.removeprefix("generate.beams-") for each in found] == [
+        f"{'' if name.endswith(('fn', 'processor')) else 'generate.'}by-{name.replace('_', '-')}" for name in FORMS
+    ], found
 
 
 @pytest.mark.full

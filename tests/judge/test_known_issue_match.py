@@ -66,6 +66,7 @@ def results_of(entry: Entry, check: str) -> list[Result]:
 
 
 EXAMPLES = (
+    "tuple index out of range",
     "Passing input embeddings is currently not supported for BartForSequenceClassification",
     "logging.Logger method not supported for non-export cases",
     "The size of tensor a (s27) must match the size of tensor b (s27 + 1) at non-singleton dimension 3",

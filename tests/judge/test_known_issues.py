@@ -75,6 +75,7 @@ SHOWN_ELSEWHERE = {
     "hf-tf-ignores-generation-settings": "the cases are of --cases exhaustive",
     "hf-flax-ignores-generation-settings": "the cases are of --cases exhaustive",
     "hf-classifier-refuses-embeddings": "the case is of --cases exhaustive",
+    "hf-torch-assisted-gpt2-raises": "the case is of --cases exhaustive",
     "hf-ignored-sampling-settings": "the cases are of --cases exhaustive",
     "hf-min-new-tokens-ignored": "the cases are of --cases exhaustive",
     "keras-hub-inexpressible": "engines are not in the baseline; tests/keras_hub",

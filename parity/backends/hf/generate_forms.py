@@ -2,7 +2,7 @@
 
 Each form has the text of a call with plain settings, which the case states: a function that allows all but some tokens
 is ``suppress_tokens``, a criterion for the length is ``max_length``, and a streamer, or an assistant model, changes
-nothing.
+nothing. Without other rules the best tokens of the returned logits are the text.
 """
 
 from __future__ import annotations
@@ -74,8 +74,9 @@ def _streamer(model: Any, given: Mapping[str, Any], arguments: dict[str, Any]) -
     from transformers.generation.streamers import BaseStreamer
 
     class Collects(BaseStreamer):  # type: ignore[misc]
-        tokens: list[int] = []
-        ended = False
+        def __init__(self) -> None:
+            self.tokens: list[int] = []
+            self.ended = False
 
         def put(self, value: Any) -> None:
             self.tokens = [*self.tokens, *value.reshape(-1).tolist()]
@@ -94,6 +95,7 @@ def _assistant(model: Any, given: Mapping[str, Any], arguments: dict[str, Any]) 
     """Assisted decoding, with the model as its own ``assistant_model``: the same parameters in another object."""
     assistant = copy.copy(model)
     assistant._forward_hooks = OrderedDict()
+    vars(assistant).pop("generate", None)  # a replaced method is bound to the model
     assistant.generation_config = copy.deepcopy(model.generation_config)
     calls: list[None] = []
     assistant.register_forward_hook(lambda *_: calls.append(None))
@@ -103,11 +105,23 @@ def _assistant(model: Any, given: Mapping[str, Any], arguments: dict[str, Any]) 
     return answer
 
 
+def _output_logits(model: Any, given: Mapping[str, Any], arguments: dict[str, Any]) -> Any:
+    """The best tokens of the unprocessed ``logits`` in the output; those of the text where a row has ended."""
+    import torch
+
+    answer = model.generate(**given, **arguments, output_logits=True)
+    text, end = answer.sequences, model.generation_config.eos_token_id
+    best = torch.stack([step.argmax(dim=-1) for step in answer.logits], dim=1)
+    ended = (text[:, :-1] == end).cumsum(dim=1) - (text[:, :1] == end).long() > 0
+    return torch.cat((text[:, :1], torch.where(ended, text[:, 1:], best.to(text.device))), dim=1)
+
+
 FORMS: dict[str, Callable[[Any, Mapping[str, Any], dict[str, Any]], Any]] = {
     "prefix_allowed_tokens_fn": _prefix_function,
     "logits_processor": _logits_processor,
     "stopping_criteria": _stopping_criteria,
     "streamer": _streamer,
     "assistant_model": _assistant,
+    "output_logits": _output_logits,
 }
 """By the argument that distinguishes it."""

@@ -32,9 +32,9 @@ def no_half(question: Question, without: Mapping[str, Collection[str]]) -> str:
     return ""
 
 
-def sampling(question: Question) -> dict[str, str]:
-    """Settings of sampling that ``generate`` of a release does not take."""
-    return {"min_p": f"generate of {question.library} has no min_p"} if question.is_old else {}
+def newer(question: Question) -> dict[str, str]:
+    """The arguments that ``generate`` of a release does not take."""
+    return {"newer_arguments": f"{question.library} has neither min_p nor output_logits"} if question.is_old else {}
 
 
 def saving(question: Question) -> dict[str, str]:

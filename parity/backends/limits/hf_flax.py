@@ -31,4 +31,4 @@ def lacking(question: Question) -> dict[str, str]:
     if question.version[1] > 37:
         # 4.37.2 has no such processor and ignores the argument, which is a divergence; measured with JAX 0.10.2.
         found["no_repeat_ngram"] = f"{name} raises NotImplementedError (jax.experimental.sparse, bcoo_gather)"
-    return found | hf.sampling(question) | hf.saving(question)
+    return found | hf.newer(question) | hf.saving(question)

@@ -30,6 +30,6 @@ def lacking(question: Question) -> dict[str, str]:
         **{f"as_{other}": hf.no_class(question, other, ABSENT) for other in ABSENT if other in CLASSES["bart"]},
         "cuda": "no stack has a TensorFlow built for CUDA",
         "call_forms": f"not tested with {name}",
-        **hf.sampling(question),
+        **hf.newer(question),
         **hf.saving(question),
     }

@@ -51,6 +51,7 @@ _CASES = tuple(
         "by-stopping-criteria",
         "by-streamer",
         "by-assistant-model",
+        "by-output-logits",
     )
 )
 _CONFIG = "text generation page, GenerationConfig"

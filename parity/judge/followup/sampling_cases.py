@@ -53,7 +53,7 @@ def sampling_cases(alone: Case, forward: Case, logits: np.ndarray) -> Iterator[C
         notes |= {"lacking": alone.notes["lacking"]} if "lacking" in alone.notes else {}
         # The row is compared with no other, in which padding might show.
         needs = (*(word for word in alone.requires if word != "padding_is_unseen"), "sampling")
-        needs += ("min_p",) if "min_p" in arguments else ()
+        needs += ("newer_arguments",) if "min_p" in arguments else ()
         yield Case(name, "sample", inputs, {"arguments": arguments, "draws": draws}, needs, notes=notes)
 
 

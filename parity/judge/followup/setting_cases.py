@@ -58,6 +58,7 @@ def form_cases(case: Case, sequences: np.ndarray, alone: Case | None) -> Iterato
         ("stopping_criteria", case, shorter),
         ("streamer", alone, {}),
         ("assistant_model", alone, {}),
+        ("output_logits", case, {}),
     ]
     for form, base, given in forms:
         if base is None or shorter["max_length"] < 2:
@@ -68,6 +69,7 @@ def form_cases(case: Case, sequences: np.ndarray, alone: Case | None) -> Iterato
         in_force = GenerationSettings.from_dict(base.notes["settings"], **given).to_dict()
         needs = (*(word for word in base.requires if word != "padding_is_unseen"), "call_forms")
         needs += ("beam_search",) if beams else ()
+        needs += ("newer_arguments",) if form == "output_logits" else ()
         notes: Notes = {"settings": in_force}
         notes |= {"lacking": case.notes["lacking"]} if "lacking" in case.notes else {}
         yield Case(name, "generate", base.inputs, {"arguments": arguments, "form": form}, needs, notes=notes)
