@@ -130,6 +130,15 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"{alarm['check']} {alarm['status']} {alarm['backend']}/{alarm['variant']} {source}: {alarm['reason']}"
 
 
+def fixed(given: str) -> tuple[str, Any]:
+    """A field and its value, which is JSON, or else a string: ``tie_word_embeddings=true``."""
+    name, _, value = given.partition("=")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m parity.tools.calibrate.alarms", description=__doc__)
     parser.add_argument("--architectures", type=int, default=42)
@@ -141,6 +150,9 @@ def main() -> None:
     parser.add_argument("--backend", action="append", help="audited instead of the references and PyTorch's classes")
     parser.add_argument(
         "--equal-heads", action="store_true", help="give each decoder the encoder's number of heads (for ctranslate2)"
+    )
+    parser.add_argument(
+        "--fix", action="append", default=[], metavar="FIELD=VALUE", help="a field of config.json that is not drawn"
     )
     parser.add_argument("--parts", type=Path, required=True, help="where each chunk's result is kept, to go on from")
     parser.add_argument("--jobs", type=int, default=2, help="chunks at a time")
@@ -154,6 +166,7 @@ def main() -> None:
         arguments.backend or BACKENDS,
         size=PAIR,
         equal_heads=arguments.equal_heads,
+        fixed=[fixed(each) for each in arguments.fix],
     )
     audit_all(list(todo), arguments.parts, arguments.jobs)
     found = together(arguments.parts)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,8 @@ class Chunk:
     backends: tuple[str, ...] | None
     equal_heads: bool = False
     """Whether the decoders have the encoders' numbers of heads, which some engines require."""
+    fixed: tuple[tuple[str, Any], ...] = ()
+    """Fields of each config that are not drawn, with their values: what an engine can express."""
 
     @property
     def name(self) -> str:
@@ -48,7 +51,7 @@ class Chunk:
         """Writes its checkpoints as directories ``ARCHITECTURE-DRAW``."""
         written = []
         for number in range(self.first, self.last):
-            config = architecture(np.random.default_rng([self.seed, number]), equal_heads=self.equal_heads)
+            config = architecture(np.random.default_rng([self.seed, number]), equal_heads=self.equal_heads) | dict(self.fixed)
             for draw in range(self.draws):
                 if is_requested(self.seed, number, draw):
                     written.append(directory / f"{number}-{draw}")
@@ -84,6 +87,7 @@ def chunks(
     dear: int = 0,
     size: int = CHUNK,
     equal_heads: bool = False,
+    fixed: Sequence[tuple[str, Any]] = (),
 ) -> Iterator[Chunk]:
     """All chunks; the dtypes alternate.
 
@@ -91,9 +95,9 @@ def chunks(
         backends: the ones measured in every chunk; None for all.
         dear: number of chunks, from the first, in which every backend is measured.
         size: architectures of a chunk.
-        equal_heads: as for ``Chunk``.
+        equal_heads, fixed: as for ``Chunk``.
     """
     for number, first in enumerate(range(0, architectures, size)):
         wanted = None if backends is None or number < dear else tuple(backends)
         last, dtype = min(first + size, architectures), dtypes[number % len(dtypes)]
-        yield Chunk(seed, first, last, draws, dtype, wanted, equal_heads)
+        yield Chunk(seed, first, last, draws, dtype, wanted, equal_heads, tuple(fixed))

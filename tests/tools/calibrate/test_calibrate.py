@@ -251,3 +251,17 @@ def test_the_factors_in_force_cover_the_largest_ratio_that_each_was_measured_on(
     assert all(float(k) >= float(largest) and int(count) > 1000 for k, count, largest in found)
     assert in_force["measured"]["comparisons"] >= 600_000 and in_force["measured"]["checkpoints"] >= 200
     assert re.fullmatch("[0-9a-f]{64}", in_force["measured"]["rows_sha256"])
+
+
+def test_fields_that_are_given_are_not_drawn_and_the_others_are_as_without(tmp_path):
+    given = [alarms.fixed(each) for each in ("activation_function=gelu", "tie_word_embeddings=true")]
+    assert given == [("activation_function", "gelu"), ("tie_word_embeddings", True)]
+    (drawn,), (held,) = (list(chunks(7, 4, 1, ["float32"], None, fixed=each)) for each in ((), given))
+    written = [
+        [json.loads((path / "config.json").read_text()) for path in each.write(tmp_path / name)]
+        for name, each in (("drawn", drawn), ("held", held))
+    ]
+    assert len(written[0]) == len(written[1]) > 2
+    for before, after in zip(*written, strict=True):
+        assert after == before | dict(given)
+    assert any(before["activation_function"] != "gelu" for before in written[0])
