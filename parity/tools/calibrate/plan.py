@@ -51,7 +51,8 @@ class Chunk:
         """Writes its checkpoints as directories ``ARCHITECTURE-DRAW``."""
         written = []
         for number in range(self.first, self.last):
-            config = architecture(np.random.default_rng([self.seed, number]), equal_heads=self.equal_heads) | dict(self.fixed)
+            rng = np.random.default_rng([self.seed, number])
+            config = architecture(rng, equal_heads=self.equal_heads) | dict(self.fixed)
             for draw in range(self.draws):
                 if is_requested(self.seed, number, draw):
                     written.append(directory / f"{number}-{draw}")
