@@ -81,10 +81,7 @@ OUT_OF_SCOPE = {
 """Arguments that are not ignored, with the reason."""
 NOT_YET = {
     "BartForQuestionAnswering.forward": {"encoder_outputs": "no case passes it to this class"},
-    "BartForSequenceClassification.forward": {
-        "encoder_outputs": "no case passes it to this class",
-        "inputs_embeds": "refused by the class (known issue hf-classifier-refuses-embeddings)",
-    },
+    "BartForSequenceClassification.forward": {"encoder_outputs": "no case passes it to this class"},
     "BartForConditionalGeneration.generate": {
         "bos_token_id": "of effect only without decoder_start_token_id, which every fixture has",
         "use_cache": "without it the text is the same, and only the time shows which was taken",
