@@ -17,8 +17,12 @@ from reference.generation import GenerationSettings, log_softmax, warped
 
 WITHOUT_RULES = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
 LATER = {name: getattr(GenerationSettings, name) for name in ("min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")}
-LENGTH = 3
-"""The most tokens of the text so far."""
+LENGTH = 6
+"""The most tokens of the text so far; it ends where the next token is the least certain."""
+TEMPERATURES = (0.7, 1.3)
+CERTAIN = 0.5
+"""The probability from which the best token would be nearly certain at the lower temperature, and draws would say
+nothing."""
 NEAREST = 50
 """The most limits that are tried for a setting."""
 SHARES = tuple(round(float(share), 2) for share in np.linspace(0.1, 0.95, 18))
@@ -36,7 +40,8 @@ def sampling_cases(alone: Case, forward: Case, logits: np.ndarray) -> Iterator[C
         logits: the oracle's of ``forward``, float64 ``[batch, tgt, vocab]``.
     """
     row = alone.notes["row"]
-    length = min(LENGTH, sum(forward.inputs.get("decoder_attention_mask", [[1] * LENGTH] * (row + 1))[row]))
+    longest = min(LENGTH, sum(forward.inputs.get("decoder_attention_mask", [[1] * LENGTH] * (row + 1))[row]))
+    length = 1 + max(range(longest), key=lambda position: entropy_of(logits[row, position]), default=-1)
     text = forward.inputs["decoder_input_ids"][row][:length]
     settings = alone.notes["settings"]
     if not text or text[0] != GenerationSettings.from_dict(settings).start:
@@ -61,7 +66,7 @@ def _arguments(logits: np.ndarray) -> Mapping[str, Mapping[str, Any]]:
     """By case, the settings; a rule that no value makes drop some tokens and keep several has no case."""
     log_probs = np.sort(log_softmax(logits))[::-1][: NEAREST + 1]
     between = (log_probs[:-1] + log_probs[1:]) / 2
-    entropy = float(-(np.exp(log_softmax(logits)) * log_softmax(logits)).sum())
+    entropy, (cold, warm) = entropy_of(logits), TEMPERATURES
     tried: dict[str, Sequence[float]] = {
         "top_k": range(2, min(NEAREST, len(logits))),
         "top_p": SHARES,
@@ -71,17 +76,24 @@ def _arguments(logits: np.ndarray) -> Mapping[str, Mapping[str, Any]]:
         # The limit is the lower one of the cutoff and of sqrt(cutoff) * exp(-entropy).
         "eta_cutoff": np.exp(np.maximum(between, 2 * (between + entropy))).tolist(),
     }
-    found: dict[str, dict[str, Any]] = {"sample.plain": {}, "sample.temperature": {"temperature": 0.7}}
+    temperature = cold if log_probs[0] < np.log(CERTAIN) else warm
+    found: dict[str, dict[str, Any]] = {"sample.plain": {}, "sample.temperature": {"temperature": temperature}}
     for setting, values in tried.items():
         if (best := _farthest(logits, {}, setting, values)) is not None:
             found[f"sample.{setting.replace('_', '-')}"] = {setting: best}
-    warm = {"temperature": 1.3}
+    flatter = {"temperature": warm}
     # Of more than three tokens top_p can drop one and keep several.
-    if (first := _farthest(logits, warm, "top_k", tried["top_k"][2:])) is not None:
-        both = {**warm, "top_k": first}
+    if (first := _farthest(logits, flatter, "top_k", tried["top_k"][2:])) is not None:
+        both = {**flatter, "top_k": first}
         if (second := _farthest(logits, both, "top_p", SHARES)) is not None:
             found["sample.combined"] = {**both, "top_p": second}
     return found
+
+
+def entropy_of(logits: np.ndarray) -> float:
+    """The entropy of the next token in nats, from logits ``[vocab]``."""
+    log_probs = log_softmax(logits)
+    return float(-(np.exp(log_probs) * np.where(np.isneginf(log_probs), 0.0, log_probs)).sum())
 
 
 def _farthest(logits: np.ndarray, given: Mapping[str, Any], setting: str, values: Sequence[float]) -> Any:

@@ -151,6 +151,11 @@ def test_one_draw_of_a_dropped_token_fails():
     assert not result.ok and result.what == f"1 of {COUNT} draws are of tokens that the rules drop, such as token 5"
 
 
+def test_draws_of_a_nearly_certain_token_decide_nothing_and_are_no_alarm():
+    (result,) = draws(evidence({"temperature": 0.02}, tokens=np.zeros((1, COUNT), np.int64)))
+    assert isinstance(result, Finding) and result.ok and result.exercised is False
+
+
 def test_correct_draws_pass_whatever_the_seed():
     largest = max(draws_ratio(seed) for seed in range(200))
     assert largest < 0.6, "LEVEL is far beyond what 200 runs reach"

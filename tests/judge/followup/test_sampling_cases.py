@@ -30,7 +30,7 @@ def cases_of(logits: np.ndarray, start: int = 2, mask: tuple[int, ...] = (1, 1, 
     target = {"decoder_input_ids": [[start, 4, 5, 6], [start, 7, 8, 1]], "decoder_attention_mask": [[1] * 4, [*mask]]}
     forward = Case("forward", "forward", {"input_ids": [[3, 4, 5, 2], [5, 6, 2, 1]], **target})
     vocab = logits.shape[-1]
-    table = np.stack([np.full((4, vocab), np.nan), np.stack([logits] * 4)])
+    table = np.stack([np.full((4, vocab), np.nan), np.stack([logits * share for share in (1.2, 1.1, 1.0, 0.1)])])
     return {case.name: case for case in sampling_cases(alone, forward, table)}
 
 
@@ -53,6 +53,17 @@ def test_the_text_is_the_target_of_the_row_without_its_padding():
     assert case.requires == ("generate", "sampling")
     (case, *_) = cases_of(np.arange(9.0), mask=(1, 0, 0, 0)).values()
     assert case.inputs["decoder_input_ids"] == [[2]] and case.settings["arguments"]["max_length"] == 2
+
+
+def test_the_text_ends_where_the_next_token_is_the_least_certain():
+    """The padding would be less certain still."""
+    (case, *_) = cases_of(np.arange(9.0), mask=(1, 1, 1, 1)).values()
+    assert case.inputs["decoder_input_ids"] == [[2, 7, 8, 1]]
+
+
+def test_a_nearly_certain_token_gets_a_temperature_that_makes_it_less_so():
+    for logits, temperature in ((np.zeros(9), 0.7), (np.eye(9)[0] * 6, 1.3)):
+        assert cases_of(logits)["sample.temperature"].settings["arguments"]["temperature"] == temperature
 
 
 def test_a_text_that_does_not_start_with_the_start_token_has_no_case():
