@@ -11,7 +11,7 @@ import numpy as np
 from parity.judge.checks.registry import check
 from parity.judge.evidence import Evidence
 from parity.judge.generated_text import settings_of
-from parity.judge.results import Comparison, Finding, Result, Undecided
+from parity.judge.results import Comparison, Finding, Result
 from reference.generation import DOCUMENTED, GenerationSettings, log_softmax, processed, warped
 from reference.generation.processors import ruled
 
@@ -34,8 +34,8 @@ SETTINGS = ("temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cuto
     requires=("sampling_scores",),
 )
 def distribution(evidence: Evidence) -> Iterator[Result]:
-    """Log-probabilities of the tokens that are kept may differ by twice the error of a logit, divided by the
-    temperature. Which tokens are kept must be equal."""
+    """Differences of two scores may be off by twice the error of a logit, divided by the temperature. Which tokens are
+    kept must be equal, except where rounding alone can move a token over a limit."""
     settings, tolerance = settings_of(evidence.case).resolved(DOCUMENTED), evidence.choice_tolerance()
     if tolerance is None:
         yield Finding(False, "logits has no tolerance: no reference returned finite values", "scores")
@@ -47,21 +47,20 @@ def distribution(evidence: Evidence) -> Iterator[Result]:
         yield Finding(False, f"scores are {shape}, documented is one tensor [batch, vocab] for each token", "scores")
         return
     actual = actual.astype(np.float64)
-    if lead <= tolerance:
-        yield Undecided(f"a token is within {tolerance:.3g} of a limit, so either set of tokens is right", "scores")
-        return
     if np.isnan(actual).any() or np.isposinf(actual).any() or np.isneginf(actual).all():
         yield Finding(False, "scores are not finite", "scores", {"at": {"batch": 0}})
         return
     ours, theirs = log_softmax(expected)[0], log_softmax(actual)[0]
     kept, left = np.isfinite(ours), np.isfinite(theirs)
     bound = tolerance / settings.temperature
-    if (kept != left).any():
+    if lead <= tolerance:
+        yield _at_a_limit(tolerance, "scores")
+        kept = left = kept & left
+    if (kept != left).any() or not kept.any():
         yield Finding(False, _other_tokens(ours, theirs), "scores", _details(evidence, settings, theirs, bound))
         return
-    errors = np.abs(ours[kept] - theirs[kept])
-    token = int(np.flatnonzero(kept)[errors.argmax()])
-    error = float(errors.max())
+    errors = _differences(ours, theirs, kept)
+    token, error = int(errors.argmax()), float(errors.max())
     what = f"token {token}: probability {np.exp(theirs[token]):.6g}, the oracle's is {np.exp(ours[token]):.6g}"
     yield Comparison(
         "scores",
@@ -77,9 +76,21 @@ def distribution(evidence: Evidence) -> Iterator[Result]:
     )
 
 
+def _differences(ours: np.ndarray, theirs: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """By token, the error of its score's difference from that of the oracle's best token; 0 where it is not kept."""
+    best = int(np.where(kept, ours, -np.inf).argmax())
+    shifts = np.where(kept, theirs, 0.0) - np.where(kept, ours, 0.0)
+    return np.where(kept, np.abs(shifts - shifts[best]), 0.0)
+
+
+def _at_a_limit(tolerance: float, tensor: str) -> Finding:
+    what = f"a token is within {tolerance:.3g} of a limit, so more than one set of tokens is right"
+    return Finding(True, what, tensor, exercised=False)
+
+
 def _other_tokens(ours: np.ndarray, theirs: np.ndarray) -> str:
     kept, left = np.isfinite(ours), np.isfinite(theirs)
-    token = int(np.flatnonzero(kept != left)[0])
+    token = int((kept != left).argmax())
     count = f"{left.sum()} tokens can be sampled, the documented rules keep {kept.sum()}"
     if kept[token]:
         return f"{count}; token {token}, whose probability is {np.exp(ours[token]):.4g}, is dropped"
@@ -93,7 +104,7 @@ def _details(evidence: Evidence, settings: GenerationSettings, theirs: np.ndarra
         ours = log_softmax(_expected(evidence, without)[0])[0]
         kept = np.isfinite(ours)
         bound_without = bound * settings.temperature / without.temperature
-        if (kept == np.isfinite(theirs)).all() and np.abs(ours[kept] - theirs[kept]).max() <= bound_without:
+        if (kept == np.isfinite(theirs)).all() and _differences(ours, theirs, kept).max() <= bound_without:
             ignored.append(name)
     return {"ignored": ignored}
 
@@ -133,7 +144,7 @@ def draws(evidence: Evidence) -> Iterator[Result]:
     tolerance = evidence.choice_tolerance()
     scores, lead = _expected(evidence, settings)
     if tolerance is not None and lead <= tolerance:
-        yield Undecided(f"a token is within {tolerance:.3g} of a limit, so either set of tokens is right", "draws")
+        yield _at_a_limit(tolerance, "draws")
         return
     vocab = scores.shape[-1]
     if tokens.min() < 0 or tokens.max() >= vocab:

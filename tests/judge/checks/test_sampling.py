@@ -12,7 +12,7 @@ import pytest
 
 from parity.core.case import Case
 from parity.judge.checks.sampling import LEVEL, distribution, divergence, draws, largest_divergence
-from parity.judge.results import Comparison, Finding, Undecided
+from parity.judge.results import Comparison, Finding
 from reference.generation import DOCUMENTED, GenerationSettings, log_softmax, processed
 
 LOGITS = np.log([[0.3, 0.25, 0.2, 0.12, 0.08, 0.05]])
@@ -112,11 +112,24 @@ def test_scores_that_cannot_be_read_are_one_line(scores, said):
     assert isinstance(result, Finding) and not result.ok and result.what.startswith(said)
 
 
-def test_a_token_at_a_limit_decides_nothing():
+def test_a_token_at_a_limit_may_be_kept_or_dropped_and_the_others_are_compared():
+    given, near = {"min_p": 0.2 / 0.3 * (1 + TOLERANCE / 4)}, {"min_p": 0.2 / 0.3 * (1 - TOLERANCE / 4)}
+    for other in (given, near):
+        limit, compared = distribution(evidence(given, scores_of(other)))
+        assert limit.exercised is False and compared.ok
+    moved = scores_of(near).copy()
+    moved[0, 1] += 3 * TOLERANCE
+    assert [each.ok for each in distribution(evidence(given, moved))] == [True, False]
+    (result,) = draws(evidence(given, tokens=drawn_of(near)))
+    assert result.ok and result.exercised is False
+
+
+def test_at_a_limit_another_set_without_any_common_token_fails():
     given = {"min_p": 0.2 / 0.3 * (1 + TOLERANCE / 4)}
-    for check in (distribution, draws):
-        (result,) = check(evidence(given, scores_of(given), drawn_of(given)))
-        assert isinstance(result, Undecided)
+    alone = np.full((1, 6), -np.inf)
+    alone[0, 5] = 0.0
+    _, result = distribution(evidence(given, alone))
+    assert not result.ok
 
 
 def test_without_a_tolerance_nothing_passes():
