@@ -210,8 +210,8 @@ CaseSet = Annotated[
     typer.Option(
         "--cases",
         metavar="SET",
-        help="standard, or exhaustive: also sampling, embeddings in place of tokens, calls without a cache, and further "
-        "arguments of generate.",
+        help="standard, or exhaustive: also sampling, embeddings in place of tokens, calls without a cache, and "
+        "further arguments of generate.",
     ),
 ]
 Layerwise = Annotated[bool, typer.Option("--layerwise", help="Also run each layer on the oracle's input.")]
