@@ -13,6 +13,8 @@ from parity.tools.gate.baseline import finding_of
 
 GOOD = ("pass", "known")
 BAD = ("fail", "error")
+OF_EVERY_CHECK = ("loading raised ", "the oracle raised, ")
+"""How the reason begins where every check of a model fails alike: one cause."""
 Row = Mapping[str, Any]
 
 
@@ -25,9 +27,9 @@ class Group:
     cause: str
     """The known issue; else the first divergence, or the reason without numbers where there is none."""
     check: str
-    """Empty for a known issue, which may show in several …"""
+    """Empty for a known issue, or for a model that cannot be loaded, which show in several."""
     subject: str
-    """… and so for the subject: label, device and dtype."""
+    """Label, device and dtype; empty for a known issue."""
     checkpoints: dict[str, int] = field(default_factory=dict)
     """By the name of its files the number of cells."""
     worst: float | None = None
@@ -99,9 +101,8 @@ def _group(row: Row) -> Group:
     if row["verdict"] == "known":
         return Group("known", row["known_issue"] or "", "", "")
     subject = Subject(row["backend"], row["variant"], row["stack"]).label
-    return Group(
-        row["verdict"], finding_of(verdict_of(row, "")), row["check"], f"{subject} {row['device']} {row['dtype']}"
-    )
+    check = "" if row["reason"].startswith(OF_EVERY_CHECK) else row["check"]
+    return Group(row["verdict"], finding_of(verdict_of(row, "")), check, f"{subject} {row['device']} {row['dtype']}")
 
 
 def _broken(rows: Iterable[Row]) -> Iterator[tuple[str, Row]]:

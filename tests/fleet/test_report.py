@@ -56,6 +56,13 @@ def test_errors_that_differ_in_numbers_only_have_one_cause():
     assert len(collected(a=rows[:1], b=rows[1:]).groups) == 1
 
 
+def test_a_model_that_cannot_be_loaded_is_one_cause_whatever_check_says_so():
+    reason = "loading raised RuntimeError: size mismatch for weight (torch/nn/modules/module.py:2638 in load_state_dict)"
+    rows = [row("fail", check=check, ratio=None, reason=reason) for check in ("LOAD01", "NUM01", "GEN02")]
+    (group,) = collected(a=rows).groups
+    assert (group.check, group.cells) == ("", 3)
+
+
 def test_what_is_good_in_one_stack_and_fails_in_another_is_an_upgrade():
     causes = collected(
         a=[row(), failed(stack="current")],
