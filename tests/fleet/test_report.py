@@ -57,7 +57,7 @@ def test_errors_that_differ_in_numbers_only_have_one_cause():
 
 
 def test_a_model_that_cannot_be_loaded_is_one_cause_whatever_check_says_so():
-    reason = "loading raised RuntimeError: size mismatch for weight (torch/nn/modules/module.py:2638 in load_state_dict)"
+    reason = "loading raised RuntimeError: size mismatch for weight (torch/nn/modules/module.py:2638)"
     rows = [row("fail", check=check, ratio=None, reason=reason) for check in ("LOAD01", "NUM01", "GEN02")]
     (group,) = collected(a=rows).groups
     assert (group.check, group.cells) == ("", 3)
