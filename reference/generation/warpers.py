@@ -96,7 +96,7 @@ def typical(scores: np.ndarray, mass: float) -> tuple[np.ndarray, np.ndarray]:
         float64 [rows, vocab], -inf where dropped; and the change of the difference of two scores at which other tokens
         are retained, to first order, [rows].
     """
-    log_probs, entropy, spread = _information(scores)
+    log_probs, entropy, spread = information(scores)
     limited, (last, following), near = _smallest_set(scores, np.abs(log_probs + entropy[:, None]), mass)
     # Both deviations change, each with its own information and with the entropy.
     return limited, np.minimum(_gap(-last, -following) / (2 + spread), near)
@@ -110,7 +110,7 @@ def epsilon(scores: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
         float64 [rows, vocab], -inf where dropped; and the change of the difference of two scores at which other tokens
         are retained, [rows].
     """
-    probabilities = np.exp(_information(scores)[0])
+    probabilities = np.exp(information(scores)[0])
     return _at_least(scores, probabilities, limit, odds_distance(probabilities, np.full_like(probabilities, limit)))
 
 
@@ -122,12 +122,12 @@ def eta(scores: np.ndarray, cutoff: float) -> tuple[np.ndarray, np.ndarray]:
         float64 [rows, vocab], -inf where dropped; and the change of the difference of two scores at which other tokens
         are retained, to first order, [rows].
     """
-    log_probs, entropy, spread = _information(scores)
+    log_probs, entropy, spread = information(scores)
     limit = np.minimum(np.log(cutoff), np.log(cutoff) / 2 - entropy)[:, None]
     return _at_least(scores, log_probs, limit, np.abs(log_probs - limit) / (1 + spread[:, None] / 2))
 
 
-def _information(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def information(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Log-probabilities [rows, vocab], their entropy [rows], and the mean absolute deviation of the information from
     it [rows].
 

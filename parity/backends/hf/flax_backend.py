@@ -132,13 +132,17 @@ class HfFlaxModel(documented.Documented):
 
         An explicit None overrides the model's own setting (generation/configuration_utils.py, ``update``).
         """
+        answer = self._generated(inputs, settings)
+        scores = {"sequences_scores": answer.scores} if "scores" in answer else {}
+        return {"sequences": answer.sequences, **scores}
+
+    def _generated(self, inputs: Mapping[str, np.ndarray], arguments: Mapping[str, Any]) -> Any:
+        """The library's own output."""
         given = self._arrays(common.source_of(inputs))
         mask = {"attention_mask": given.pop("attention_mask")} if "attention_mask" in given else {}
         # The first argument of ``generate`` is named ``input_ids``, for audio as well as tokens.
         with jax_util.precision(self._variant):
-            answer = self._model.generate(*given.values(), **mask, **settings)
-        scores = {"sequences_scores": answer.scores} if "scores" in answer else {}
-        return {"sequences": answer.sequences, **scores}
+            return self._model.generate(*given.values(), **mask, **arguments)
 
     def sample(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], draws: int) -> Mapping[str, Field]:
         """``model.generate`` with the documented ``prng_key`` and one row for each draw: it has no
@@ -146,11 +150,8 @@ class HfFlaxModel(documented.Documented):
         import jax
 
         rows = {name: np.repeat(array, draws, axis=0) for name, array in inputs.items()}
-        given, decoder = self._arrays(common.source_of(rows)), self._arrays({"ids": rows["decoder_input_ids"]})["ids"]
-        mask = {"attention_mask": given.pop("attention_mask")} if "attention_mask" in given else {}
-        arguments = {**settings, "decoder_input_ids": decoder, "prng_key": jax.random.PRNGKey(common.SEED)}
-        with jax_util.precision(self._variant):
-            answer = self._model.generate(*given.values(), **mask, **arguments)
+        fed = self._arrays({"decoder_input_ids": rows["decoder_input_ids"]})
+        answer = self._generated(rows, {**settings, **fed, "prng_key": jax.random.PRNGKey(common.SEED)})
         return {"draws": answer.sequences[:, -1]}
 
     def composed(self, checkpoint: Path) -> HfFlaxModel:

@@ -155,17 +155,12 @@ def draws(evidence: Evidence) -> Iterator[Result]:
     # The probabilities themselves may be off by this factor's logarithm.
     error = (tolerance or 0.0) / settings.temperature
     found, bound = divergence(counts, probabilities), largest_divergence(int(counts.sum()), probabilities) + error
-    ignored = [
-        name
-        for name, without in _each_left_out(settings)
-        if divergence(counts, other := np.exp(log_softmax(_expected(evidence, without)[0])[0]))
-        <= largest_divergence(int(counts.sum()), other) + error
-    ]
+    ignored = _explaining_draws(evidence, settings, counts, error) if found > bound else {}
     impossible = np.flatnonzero((counts > 0) & (probabilities == 0))
     if impossible.size:
         times = int(counts[impossible].sum())
         what = f"{times} of {counts.sum()} draws are of tokens that the rules drop, such as token {impossible[0]}"
-        yield Finding(False, what, "draws", {"at": {"batch": 0}, "ignored": ignored})
+        yield Finding(False, what, "draws", {"at": {"batch": 0}, **ignored})
         return
     token = int(np.abs(counts / counts.sum() - probabilities).argmax())
     what = (
@@ -184,8 +179,18 @@ def draws(evidence: Evidence) -> Iterator[Result]:
         {"batch": 0, "vocab": token},
         against_oracle=True,
         what=what,
-        evidence={"ignored": ignored} if found > bound else {},
+        evidence=ignored,
     )
+
+
+def _explaining_draws(evidence: Evidence, settings: GenerationSettings, counts: np.ndarray, error: float) -> dict:
+    """The settings that, each left out, explain the draws."""
+    found = []
+    for name, without in _each_left_out(settings):
+        probabilities = np.exp(log_softmax(_expected(evidence, without)[0])[0])
+        if divergence(counts, probabilities) <= largest_divergence(int(counts.sum()), probabilities) + error:
+            found.append(name)
+    return {"ignored": found}
 
 
 def divergence(counts: np.ndarray, probabilities: np.ndarray) -> float:

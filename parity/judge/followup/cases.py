@@ -141,13 +141,14 @@ def _table(run: CheckpointRun, index: int, case: Case) -> np.ndarray | None:
 
 
 def _cases_of_the_oracle(run: CheckpointRun) -> Iterator[Case]:
-    if run.manifest.options.get("case_set") == "exhaustive":
+    exhaustive = run.manifest.options.get("case_set") == "exhaustive"
+    if exhaustive:
         yield from _sampling_cases(run)
     for case, tables in _generated(run):
         plain = tables[0][1]
         if case.name == PLAIN:
             yield from end_cases(case, plain)
-            if run.manifest.options.get("case_set") == "exhaustive":
+            if exhaustive:
                 yield from setting_cases(case, plain)
                 yield from form_cases(case, plain, run.cases.get("generate.single-row"))
         if case.name == NOISE_FLOOR_TEXT:

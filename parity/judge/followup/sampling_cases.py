@@ -14,6 +14,7 @@ import numpy as np
 
 from parity.core.case import Case, Notes
 from reference.generation import GenerationSettings, log_softmax, warped
+from reference.generation.warpers import information
 
 WITHOUT_RULES = {"do_sample": True, "temperature": 1.0, "top_k": 0, "top_p": 1.0}
 LATER = {name: getattr(GenerationSettings, name) for name in ("min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")}
@@ -92,8 +93,7 @@ def _arguments(logits: np.ndarray) -> Mapping[str, Mapping[str, Any]]:
 
 def entropy_of(logits: np.ndarray) -> float:
     """The entropy of the next token in nats, from logits ``[vocab]``."""
-    log_probs = log_softmax(logits)
-    return float(-(np.exp(log_probs) * np.where(np.isneginf(log_probs), 0.0, log_probs)).sum())
+    return float(information(logits[None])[1][0])
 
 
 def _farthest(logits: np.ndarray, given: Mapping[str, Any], setting: str, values: Sequence[float]) -> Any:
