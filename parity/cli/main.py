@@ -35,6 +35,7 @@ from parity.cli.project import with_project
 from parity.cli.reports import reports_app
 from parity.cli.stack import stack_app
 from parity.core.display import printable
+from parity.core.errors import InputError
 from parity.core.files import check_writable
 from parity.core.options import AuditOptions
 from parity.core.process import process_start
@@ -229,6 +230,16 @@ def selftest(
         Path | None,
         typer.Option(metavar="FILE", help="With --library: store results here, and go on from those that it has."),
     ] = None,
+    shard: Annotated[
+        str, typer.Option(metavar="K/N", help="With --library: run the K-th of N equal parts of what is drawn.")
+    ] = "1/1",
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="With --library: also run the library's own tests, from a checkout of its repository.",
+        ),
+    ] = None,
     cache: Cache = None,
     jobs: Jobs = None,
 ) -> None:
@@ -253,7 +264,9 @@ def selftest(
             check_writable(path)
     if library:
         raise typer.Exit(
-            _library_selftest(library, mutants or [], count, seed, module, results, out, as_json, cache, jobs)
+            _library_selftest(
+                library, mutants or [], count, seed, module, shard, against, results, out, as_json, cache, jobs
+            )
         )
     with Progress() as progress:
         found = run(mutants, cache=cache, jobs=jobs, progress=progress)
@@ -266,12 +279,26 @@ def selftest(
     raise typer.Exit(0 if found.passed else 1)
 
 
+def _shard(text: str) -> tuple[int, int]:
+    """K and N of ``K/N``.
+
+    Raises:
+        InputError: it is no such text.
+    """
+    number, _, of = text.partition("/")
+    if not (number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise InputError(f"--shard: {text!r} is not K/N, as in 1/2")
+    return int(number), int(of)
+
+
 def _library_selftest(
     library: str,
     names: list[str],
     count: int,
     seed: int,
     modules: list[str] | None,
+    shard: str,
+    against: Path | None,
     results: Path | None,
     out: Path | None,
     as_json: bool,
@@ -280,7 +307,8 @@ def _library_selftest(
 ) -> int:
     """The exit code: 1 where fewer of the mutations that change an answer are detected than ``ENOUGH``."""
     from parity.report.console import console
-    from parity.tools.selftest.library import ENOUGH, LibraryScore, mutate_library
+    from parity.tools.selftest.library import ENOUGH, mutate_library
+    from parity.tools.selftest.mutation_results import LibraryScore
     from parity.tools.selftest.render_library import show_library, write_library
 
     def show_progress(so_far: LibraryScore) -> None:
@@ -293,6 +321,8 @@ def _library_selftest(
         seed=seed,
         names=names,
         modules=modules or (),
+        shard=_shard(shard),
+        against=against,
         out=results,
         cache=cache,
         jobs=jobs,

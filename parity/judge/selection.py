@@ -35,11 +35,12 @@ def narrowed(cases: Iterable[Case], checks: Sequence[Check]) -> list[Case]:
     """
     patterns = {*ALWAYS, *(pattern for check in checks for pattern in (*check.cases, *check.depends_on))}
     patterns |= {made for start, made in MADE_OF.items() if any(each.startswith(start) for each in patterns)}
-    selected = (_narrowed(case, patterns) for case in cases)
+    selected = (narrowed_case(case, patterns) for case in cases)
     return [case for case in selected if case is not None]
 
 
-def _narrowed(case: Case, patterns: Collection[str]) -> Case | None:
+def narrowed_case(case: Case, patterns: Collection[str]) -> Case | None:
+    """A case with the roles that need it, where candidates run those that match a pattern; None if no role does."""
     names = {case.name, case.notes.get("of", case.name)}
     if any(fnmatchcase(name, each) for name in names for each in patterns):
         return case

@@ -8,7 +8,8 @@ from parity import api
 from parity.core.errors import InputError
 from parity.core.resources import fixture
 from parity.tools.selftest.arguments import Ignored
-from parity.tools.selftest.library import LIBRARIES, Runner, of_operations
+from parity.tools.selftest.library import LIBRARIES
+from parity.tools.selftest.mutation_runs import Runner, of_operations
 from tests.end_to_end.conftest import shared_cache
 
 FORMS = ("prefix_allowed_tokens_fn", "logits_processor", "stopping_criteria", "streamer", "assistant_model")

@@ -17,17 +17,9 @@ from typing import Any
 
 from parity.backends.mutants.library_host import IGNORES
 from parity.core.backends import library_backends
-from parity.tools.selftest.library import (
-    CHUNK,
-    LIBRARIES,
-    MutationResult,
-    NarrowCase,
-    Runner,
-    every_case,
-    of_operations,
-    store,
-    stored,
-)
+from parity.tools.selftest.library import CHUNK, LIBRARIES
+from parity.tools.selftest.mutation_results import MutationResult, store, stored
+from parity.tools.selftest.mutation_runs import NarrowCase, Runner, every_case, of_operations
 
 FIXTURES = ("bart-odd", "bart-bare", "bart-labels", "bart-span", "bart-causal", "bert2bert", "wav2vec2-bert")
 """One checkpoint of each class whose arguments are in the table."""

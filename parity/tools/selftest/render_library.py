@@ -11,10 +11,11 @@ from rich.table import Table
 
 from parity.report.console import console, plural
 from parity.report.export.writing import write
-from parity.tools.selftest.library import OUTCOMES, LibraryScore, MutationResult
+from parity.tools.selftest.mutation_results import NEAR, OUTCOMES, OWN_OUTCOMES, LibraryScore, MutationResult
 
 SHOWN_DETECTED = 10
 """Up to so many detected mutations are listed with the checks that fail."""
+OWN_COLUMNS = ("checks", *(f"the library's tests: {outcome}" for outcome in OWN_OUTCOMES))
 COLUMNS = ("module", "functions executed", "mutations", "drawn", *OUTCOMES)
 
 
@@ -25,7 +26,7 @@ def show_library(found: LibraryScore) -> None:
     for row in _rows(found):
         table.add_row(*row)
     out.print(table)
-    for title, results in _undetected(found):
+    for title, results in _lists(found):
         out.print(f"\n{title}", markup=False)
         for each in results:
             out.print(f"  {escape(each.mutation)}  {escape(each.text)}")
@@ -36,6 +37,11 @@ def show_library(found: LibraryScore) -> None:
             out.print(f"  detected by {', '.join(each.checks[:6])}: {escape(each.case)}: {escape(each.first)}")
     for line in figures(found):
         out.print(line, markup=False)
+    if found.own_tests is not None:
+        own = Table(*OWN_COLUMNS, box=box.SIMPLE_HEAD, pad_edge=False)
+        for row in _own_rows(found):
+            own.add_row(*row)
+        out.print(own)
 
 
 def figures(found: LibraryScore) -> Iterator[str]:
@@ -47,8 +53,20 @@ def figures(found: LibraryScore) -> Iterator[str]:
         yield f"of {changing} that change an answer: {found.score:.1%}"
     if executed := found.count("detected", "survived", "no effect"):
         yield f"of {executed} whose line a case executes: {found.score_of_executed:.1%}"
+    if detected := found.count("detected"):
+        yield f"named within {plural(NEAR, 'layer')} or step: {found.located / detected:.1%} of {detected} detected"
     if drawn:
         yield f"lines that no case executes: {found.count('not executed') / drawn:.1%} of the mutations"
+    if found.own_tests is not None:
+        collected, passing, asked = found.own_tests
+        yield f"the library's own tests: {asked} are asked, of {passing} that pass and {collected} that exist"
+        both, ours = _count(found, ("detected",), ("detected",)), found.count("detected")
+        theirs = sum(each.own_tests == "detected" for each in found.results)
+        neither = drawn - ours - theirs + both
+        yield (
+            f"detected by both {both}, by the checks only {ours - both}, by the tests only {theirs - both}, "
+            f"by neither {neither}"
+        )
 
 
 def _rows(found: LibraryScore) -> Iterator[tuple[str, ...]]:
@@ -59,6 +77,24 @@ def _rows(found: LibraryScore) -> Iterator[tuple[str, ...]]:
         counts = [str(sum(each.outcome == outcome for each in results)) for outcome in OUTCOMES]
         ratio = f"{executed} of {functions}" if functions else ""
         yield module, ratio, str(found.population.get(module, "")), str(len(results)), *counts
+
+
+def _count(found: LibraryScore, outcomes: tuple[str, ...], own: tuple[str, ...]) -> int:
+    return sum(each.outcome in outcomes and each.own_tests in own for each in found.results)
+
+
+def _own_rows(found: LibraryScore) -> Iterator[tuple[str, ...]]:
+    """Outcomes of the checks by those of the library's tests."""
+    for outcome in OUTCOMES:
+        yield outcome, *(str(_count(found, (outcome,), (own,))) for own in OWN_OUTCOMES)
+
+
+def _lists(found: LibraryScore) -> Iterator[tuple[str, list[MutationResult]]]:
+    """What is to be looked at: mutations that no check detects, first those that the library's tests do."""
+    theirs = [each for each in found.results if each.outcome != "detected" and each.own_tests == "detected"]
+    if theirs:
+        yield f"Only the library's own tests detect it ({len(theirs)})", theirs
+    yield from _undetected(found)
 
 
 def _undetected(found: LibraryScore) -> Iterator[tuple[str, list[MutationResult]]]:
@@ -86,6 +122,14 @@ def _markdown(found: LibraryScore, command: str) -> Iterator[str]:
     yield from (f"- {line}" for line in figures(found))
     yield f"\n| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}"
     yield from (f"| {' | '.join(row)} |" for row in _rows(found))
-    for title, results in _undetected(found):
+    if found.own_tests is not None:
+        yield f"\n| {' | '.join(OWN_COLUMNS)} |\n|{'---|' * len(OWN_COLUMNS)}"
+        yield from (f"| {' | '.join(row)} |" for row in _own_rows(found))
+    for title, results in _lists(found):
         yield f"\n## {title}\n"
-        yield from (f"- `{each.mutation}`: `{each.text}`" for each in results)
+        yield from (f"- `{each.mutation}`: `{each.text}`{_test(each)}" for each in results)
+
+
+def _test(result: MutationResult) -> str:
+    """The library's test that detects it."""
+    return f" (`{result.own_test.rpartition('/')[2]}`)" if result.own_tests == "detected" else ""

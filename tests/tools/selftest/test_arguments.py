@@ -8,7 +8,9 @@ import pytest
 
 from parity.backends.mutants.library_host import ignore
 from parity.tools.selftest.arguments import NOT_YET, OUT_OF_SCOPE, Ignored, _arguments, measure, table
-from parity.tools.selftest.library import LIBRARIES, MutationResult, Runner, of_operations
+from parity.tools.selftest.library import LIBRARIES
+from parity.tools.selftest.mutation_results import MutationResult
+from parity.tools.selftest.mutation_runs import Runner, of_operations
 from tests.end_to_end.conftest import shared_cache
 
 

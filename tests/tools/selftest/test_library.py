@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from parity.backends.mutants.library_source import mutations
-from parity.core.case import Case
 from parity.core.errors import InputError
-from parity.tools.selftest.library import LibraryScore, MutationResult, _narrowed, mutate_library
+from parity.tools.selftest.library import mutate_library
+from parity.tools.selftest.mutation_results import LibraryScore, MutationResult
+from parity.tools.selftest.mutation_runs import with_what_they_are_made_of
 from parity.tools.selftest.render_library import figures, write_library
 from tests.end_to_end.conftest import shared_cache
 
@@ -16,6 +17,8 @@ BART = "transformers.models.bart.modeling_bart"
 
 def result(outcome: str, number: int = 0) -> MutationResult:
     about = {"text": f"{BART}:1 f: constant: 1 → 2", "operator": "constant", "module": BART}
+    if outcome == "detected":
+        about |= {"distance": number if number < 5 else None}
     return MutationResult(mutation=f"{BART}-{number}", outcome=outcome, **about)
 
 
@@ -29,6 +32,7 @@ def test_scores_are_of_what_changes_an_answer_and_of_what_is_executed(tmp_path):
         "6 of 15 mutations detected (seed 5)",
         "of 8 that change an answer: 75.0%",
         "of 12 whose line a case executes: 50.0%",
+        "named within 1 layer or step: 33.3% of 6 detected",
         "lines that no case executes: 20.0% of the mutations",
     ]
     write_library(found, tmp_path / "table.md", "parity selftest --library hf-torch")
@@ -37,18 +41,12 @@ def test_scores_are_of_what_changes_an_answer_and_of_what_is_executed(tmp_path):
     assert "## No answer changes (4)" in text and f"- `{BART}-6`" in text
 
 
-def test_a_case_that_no_mutation_needs_runs_for_the_tolerances_alone():
-    known = {"forward": "forward", "loss": "forward", "save": "save", "generate.beams": "generate"}
-
-    def narrowed(name, **notes):
-        case = _narrowed(Case(name, known.get(name, "score"), notes=notes), {"forward"}, known)
-        return case if case is None else case.notes.get("roles", "everyone")
-
-    assert narrowed("forward") == "everyone"
-    assert narrowed("save") is None
-    assert narrowed("loss", sets_noise_floor=True) == ["oracle", "noise_floor"]
-    assert narrowed("generate.beams") == ["oracle"]
-    assert narrowed("scored.1234") == "everyone"
+def test_cases_come_with_those_that_they_are_made_of():
+    assert with_what_they_are_made_of({"forward", "loss"}) == {"forward", "loss"}
+    assert with_what_they_are_made_of({"sample.plain"}) == {"sample.plain", "generate.single-row"}
+    assert with_what_they_are_made_of({"generate.bad-words"}) >= {"generate.greedy", "generate.settings"}
+    assert "generate.defaults" in with_what_they_are_made_of({"generate.perturbed-batch"})
+    assert "save.*" in with_what_they_are_made_of({"saved.hf-torch@main.safetensors.hf-torch"})
 
 
 @pytest.mark.parametrize(
