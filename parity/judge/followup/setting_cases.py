@@ -99,9 +99,19 @@ def _arguments(sequences: np.ndarray, settings: GenerationSettings) -> Mapping[s
             "min_length": len(text),
             **ends,
         },
+        # The end is forbidden up to the position from which the penalty counts.
+        "generate.decay-after-min-length": {
+            "exponential_decay_length_penalty": [1, DECAY],
+            "min_length": 3,
+            **ends,
+        },
         "generate.new-tokens": {"max_new_tokens": len(text) - 1, "min_new_tokens": 2, **ends},
         "generate.no-cache": {"use_cache": False},
         "generate.beams-no-cache": {**BEAMS, "use_cache": False},
         "generate.beams-bad-words": {**BEAMS, "bad_words_ids": [[token] for token in forbidden]},
+        # The score of a beam has every digit of what a processor adds.
+        "generate.beams-decay": {**BEAMS, "exponential_decay_length_penalty": [1, DECAY], **ends},
+        "generate.beams-repetition-penalty": {**BEAMS, "repetition_penalty": PENALTY},
+        "generate.beams-sequence-bias": {**BEAMS, "sequence_bias": [[[first], -1.5], [[second, unused], 1.5]]},
         "generate.renormalized": {**BEAMS, "suppress_tokens": forbidden, "renormalize_logits": True},
     }

@@ -13,15 +13,18 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from parity.capture.engines import unaccepted_inputs
 from parity.capture.pipeline import capture
+from parity.cases.exhaustive import exhaustive_cases
 from parity.cases.standard import standard_cases
 from parity.core.backends import library_backends
 from parity.core.case import Case
 from parity.core.model_spec import ModelSpec
+from parity.core.options import CASE_SETS
 from parity.core.records import Report, Verdict
 from parity.core.subject import REFERENCES
 from parity.judge.followup.cases import DERIVED
@@ -59,7 +62,7 @@ def audit_chunk(chunk: Chunk, into: Path) -> str:
         if not checkpoints:
             # Every draw of these architectures is excluded (``parity.tools.calibrate.plan``).
             return _keep(into, chunk, {"checkpoints": 0, "totals": {}, "known": {}, "nearest": 0.0, "alarms": []})
-        options = chunk.options(scratch, _cases)
+        options = chunk.options(scratch, partial(_cases, case_set=chunk.case_set))
         capture(checkpoints, options, derive=DERIVED, unaccepted=unaccepted_inputs(options))
         report = judge(scratch / "run")
     finally:
@@ -74,8 +77,9 @@ def _keep(into: Path, chunk: Chunk, found: dict[str, Any]) -> str:
     return " ".join(f"{name}={count}" for name, count in found["totals"].items()) or "nothing to audit"
 
 
-def _cases(model_spec: ModelSpec, _: Any, generation: dict[str, Any]) -> list[Case]:
-    return standard_cases(model_spec, rows(model_spec.raw), generation)
+def _cases(model_spec: ModelSpec, _: Any, generation: dict[str, Any], *, case_set: str) -> list[Case]:
+    found = standard_cases(model_spec, rows(model_spec.raw), generation)
+    return found if case_set == "standard" else [*found, *exhaustive_cases(model_spec, found)]
 
 
 def summary(report: Report, chunk: Chunk) -> dict[str, Any]:
@@ -154,6 +158,7 @@ def main() -> None:
     parser.add_argument(
         "--fix", action="append", default=[], metavar="FIELD=VALUE", help="a field of config.json that is not drawn"
     )
+    parser.add_argument("--cases", choices=CASE_SETS, default=CASE_SETS[0], help="the cases that are audited")
     parser.add_argument("--parts", type=Path, required=True, help="where each chunk's result is kept, to go on from")
     parser.add_argument("--jobs", type=int, default=2, help="chunks at a time")
     parser.add_argument("--out", type=Path, default=Path("reports/alarms.json"))
@@ -167,6 +172,7 @@ def main() -> None:
         size=PAIR,
         equal_heads=arguments.equal_heads,
         fixed=[fixed(each) for each in arguments.fix],
+        case_set=arguments.cases,
     )
     audit_all(list(todo), arguments.parts, arguments.jobs)
     found = together(arguments.parts)

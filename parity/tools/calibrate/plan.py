@@ -42,6 +42,8 @@ class Chunk:
     """Whether the decoders have the encoders' numbers of heads, which some engines require."""
     fixed: tuple[tuple[str, Any], ...] = ()
     """Fields of each config that are not drawn, with their values: what an engine can express."""
+    case_set: str = "standard"
+    """The cases that are audited (``AuditOptions.case_set``)."""
 
     @property
     def name(self) -> str:
@@ -67,6 +69,7 @@ class Chunk:
             backends=self.backends,
             dtypes=[self.dtype],
             cases=cases,
+            case_set=self.case_set,
             jobs=1,
         )
 
@@ -89,6 +92,7 @@ def chunks(
     size: int = CHUNK,
     equal_heads: bool = False,
     fixed: Sequence[tuple[str, Any]] = (),
+    case_set: str = "standard",
 ) -> Iterator[Chunk]:
     """All chunks; the dtypes alternate.
 
@@ -96,9 +100,9 @@ def chunks(
         backends: the ones measured in every chunk; None for all.
         dear: number of chunks, from the first, in which every backend is measured.
         size: architectures of a chunk.
-        equal_heads, fixed: as for ``Chunk``.
+        equal_heads, fixed, case_set: as for ``Chunk``.
     """
     for number, first in enumerate(range(0, architectures, size)):
         wanted = None if backends is None or number < dear else tuple(backends)
         last, dtype = min(first + size, architectures), dtypes[number % len(dtypes)]
-        yield Chunk(seed, first, last, draws, dtype, wanted, equal_heads, tuple(fixed))
+        yield Chunk(seed, first, last, draws, dtype, wanted, equal_heads, tuple(fixed), case_set)
