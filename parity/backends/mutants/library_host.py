@@ -83,7 +83,13 @@ def ignore(model: Any, method: str, argument: str) -> None:
                 bound.arguments[argument] = parameter.default
             return original(*bound.args, **bound.kwargs)
 
-        setattr(model, method, called)
+        if method.startswith("__"):
+            # Python looks a special method up on the class.
+            kind = type(model)
+            own = {method: lambda self, *given, **named: called(*given, **named), "__module__": kind.__module__}
+            model.__class__ = type(kind.__name__, (kind,), own)
+        else:
+            setattr(model, method, called)
         return
 
     @functools.wraps(original)

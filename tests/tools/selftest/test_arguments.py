@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from parity.backends.mutants.library_host import ignore
-from parity.tools.selftest.arguments import NOT_YET, OUT_OF_SCOPE, Ignored, _arguments, measure, table
+from parity.tools.selftest.arguments import DEFAULT, LEFT_OUT, NOT_JUDGED, TABLES, Ignored, _arguments, measure, table
 from parity.tools.selftest.library import LIBRARIES
 from parity.tools.selftest.mutation_results import MutationResult
 from parity.tools.selftest.mutation_runs import Runner, of_operations
@@ -20,6 +20,9 @@ class Settings:
 
 
 class Toy:
+    def __call__(self, input_ids, train=False):
+        return input_ids, train
+
     def __init__(self):
         self.generation_config = Settings(num_beams=4, length_penalty=2.0)
 
@@ -37,6 +40,13 @@ def test_an_ignored_argument_has_its_default():
     assert model.forward(1, 2, False) == (1, 2, True, {})
     ignore(model, "forward", "attention_mask")
     assert model.forward(input_ids=1, attention_mask=2) == (1, None, True, {})
+
+
+def test_an_ignored_argument_of_an_object_that_is_called_has_its_default():
+    model, other = Toy(), Toy()
+    ignore(model, "__call__", "train")
+    assert model(1, train=True) == (1, False) and other(1, train=True) == (1, True)
+    assert type(model).__name__ == "Toy" and isinstance(model, Toy)
 
 
 def test_an_ignored_setting_of_generation_is_neither_given_nor_the_models_own():
@@ -60,11 +70,11 @@ def test_every_argument_of_a_call_and_every_setting_is_in_the_table_or_left_out(
     import transformers
 
     owner = transformers.BartForConditionalGeneration
-    named = {each.argument for each in _arguments("bart-odd", "forward")}
-    assert named == set(inspect.signature(owner.forward).parameters) - {"self", *OUT_OF_SCOPE}
-    named = {each.argument for each in _arguments("bart-odd", "generate")}
+    named = {each.argument for each in _arguments(TABLES[DEFAULT], "bart-odd", "forward")}
+    assert named == set(inspect.signature(owner.forward).parameters) - {"self", *LEFT_OUT}
+    named = {each.argument for each in _arguments(TABLES[DEFAULT], "bart-odd", "generate")}
     settings = {name for name in transformers.GenerationConfig().to_dict() if not name.startswith("_")}
-    assert settings - named <= set(OUT_OF_SCOPE)
+    assert settings - named <= set(LEFT_OUT)
     assert {"num_beams", "repetition_penalty", "prefix_allowed_tokens_fn"} <= named
 
 
@@ -77,7 +87,7 @@ def test_the_table_says_by_what_an_argument_is_judged_or_why_it_is_not(monkeypat
         result("attention_mask", "detected", checks=["NUM01", "NUM02", "PAD01", "MASK01"], case="forward"),
         result("cache_dir", "no effect"),
     ]
-    monkeypatch.setitem(NOT_YET, "BartModel.forward", {"cache_dir": "no case passes it"})
+    monkeypatch.setitem(NOT_JUDGED[DEFAULT], "BartModel.forward", {"cache_dir": "no case passes it"})
     text = "\n".join(table(found))
     assert "1 of 2 arguments are judged." in text
     assert "| `attention_mask` | judged | NUM01, NUM02, PAD01 | forward |" in text
@@ -97,7 +107,7 @@ def test_an_ignored_mask_is_detected_and_what_no_case_gives_has_no_effect(tmp_pa
 
 @pytest.mark.full
 def test_stored_results_are_not_computed_again(tmp_path, monkeypatch):
-    wanted = list(_arguments("bart-bare", "forward"))
+    wanted = list(_arguments(TABLES[DEFAULT], "bart-bare", "forward"))
     lines = [
         MutationResult(mutation=each.name, text=each.text, operator="", module=each.module, outcome="no effect")
         for each in wanted
@@ -105,4 +115,4 @@ def test_stored_results_are_not_computed_again(tmp_path, monkeypatch):
     out = tmp_path / "results.jsonl"
     out.write_text("".join(line.model_dump_json() + "\n" for line in lines), encoding="utf-8")
     monkeypatch.setattr(Runner, "run", SimpleNamespace)  # would raise TypeError
-    assert measure(["bart-bare"], out=out) == lines
+    assert measure(fixtures=["bart-bare"], out=out) == lines

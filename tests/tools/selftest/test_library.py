@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from parity.backends.mutants.library_source import mutations
@@ -16,7 +18,7 @@ BART = "transformers.models.bart.modeling_bart"
 
 
 def result(outcome: str, number: int = 0) -> MutationResult:
-    about = {"text": f"{BART}:1 f: constant: 1 → 2", "operator": "constant", "module": BART}
+    about: dict[str, Any] = {"text": f"{BART}:1 f: constant: 1 → 2", "operator": "constant", "module": BART}
     if outcome == "detected":
         about |= {"distance": number if number < 5 else None}
     return MutationResult(mutation=f"{BART}-{number}", outcome=outcome, **about)
