@@ -20,7 +20,7 @@ from parity.capture.task import CaptureError
 from parity.core.errors import InputError
 
 
-class Tests(NamedTuple):
+class AskedTests(NamedTuple):
     """The tests that are asked: all that were collected, those that pass, and those of them that are quick enough."""
 
     collected: int
@@ -39,7 +39,7 @@ class OwnResult(NamedTuple):
 
 def run_library_tests(
     checkout: Path, files: Sequence[str], modules: Sequence[str], names: Sequence[str]
-) -> Iterator[Tests | OwnResult]:
+) -> Iterator[AskedTests | OwnResult]:
     """Runs the library's tests with each mutation. The first result tells which tests are asked.
 
     Args:
@@ -72,11 +72,16 @@ def run_library_tests(
             yield from _results(process, results, names)
         except EOFError as error:
             errors.seek(0)
-            said = [line for line in errors.read().splitlines() if line.strip()]
-            raise CaptureError(f"{checkout}: its tests cannot be run: {said[-1] if said else 'no output'}") from error
+            raise CaptureError(f"{checkout}: its tests cannot be run: {_cause(errors.read())}") from error
         finally:
             process.kill()
-            process.wait()
+            process.communicate()
+
+
+def _cause(output: str) -> str:
+    """The line of pytest's output that says why: its first error, or else the last line."""
+    said = [line.strip() for line in output.splitlines() if line.strip()]
+    return next((line for line in said if line.startswith(("E  ", "ERROR "))), said[-1] if said else "no output")
 
 
 def _environment() -> dict[str, str]:
@@ -89,12 +94,12 @@ def _environment() -> dict[str, str]:
 
 def _results(
     process: subprocess.Popen[str], results: Iterator[str], names: Sequence[str]
-) -> Iterator[Tests | OwnResult]:
+) -> Iterator[AskedTests | OwnResult]:
     """Raises EOFError if the process ends early, and InputError for what it cannot run."""
     first = _next(results)
     if "problem" in first:
         raise InputError(first["problem"])
-    yield Tests(first["tests"], first["passing"], first["quick"])
+    yield AskedTests(first["tests"], first["passing"], first["quick"])
     assert process.stdin is not None
     for name in names:
         process.stdin.write(f"{name}\n")

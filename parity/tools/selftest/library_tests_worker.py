@@ -58,13 +58,14 @@ class Loop:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        """Measures the tests, then runs those of each mutation."""
+        """Measures the tests, then runs those of each mutation; ends at once if a file cannot be collected."""
+        if session.testsfailed:
+            return True
         items = {item.nodeid: item for item in session.items}
-        durations = {said["test"]: said["seconds"] for said in _in_fork(lambda: self._passing(items.values()))}
+        durations = {said["test"]: said["seconds"] for said in in_fork(lambda: self._passing(items.values()))}
         quick = [items[name] for name, seconds in durations.items() if seconds <= SLOW]
-        lines = {said["test"]: said["lines"] for said in _in_fork(lambda: self._executing(quick))}
-        about = {"tests": len(items), "passing": len(durations), "quick": len(lines)}
-        self._say({**about, "collection_failed": session.testsfailed})
+        lines = {said["test"]: said["lines"] for said in in_fork(lambda: self._executing(quick))}
+        self._say({"tests": len(items), "passing": len(durations), "quick": len(lines)})
         known = {module: {each.name: each.line for each in mutations(module)} for module in self.modules}
         for name in map(str.strip, sys.stdin):
             module = module_of(name)
@@ -102,7 +103,7 @@ class Loop:
             yield {"outcome": "passed", "test": ""}
 
         limit = AT_LEAST + PATIENCE * sum(durations[item.nodeid] for item in items)
-        said = list(_in_fork(run, limit))
+        said = list(in_fork(run, limit))
         # The process was stopped, or a test ended it.
         return said[-1] if said else {"outcome": "detected", "test": "does not end"}
 
@@ -117,7 +118,7 @@ class Loop:
         os.write(self.results, json.dumps(what).encode() + b"\n")
 
 
-def _in_fork(run: Callable[[], Iterable[Said]], limit: float | None = None) -> Iterable[Said]:
+def in_fork(run: Callable[[], Iterable[Said]], limit: float | None = None) -> Iterable[Said]:
     """What ``run`` yields, from a forked process, which is stopped after ``limit`` seconds."""
     reader, writer = os.pipe()
     child = os.fork()
