@@ -56,6 +56,7 @@ GROUP_TITLES = {
     "cache": "Key/value cache",
     "generation": "Generation",
     "sampling": "Sampling",
+    "training": "Training mode",
 }
 FRAMEWORKS = {"hf-torch": "PyTorch", "hf-tf": "TensorFlow", "hf-flax": "Flax"}
 SEVERITIES = {

@@ -156,6 +156,10 @@ class CapableModel(Model, Protocol):
         """``call`` with ``use_cache=False`` (capability ``uncached``)."""
         ...
 
+    def call_in_training(self, inputs: Mapping[str, np.ndarray], seed: int) -> Mapping[str, Field]:
+        """``call`` in training mode, with the library's random numbers seeded (capability ``training_mode``)."""
+        ...
+
     def generate_in_form(
         self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], form: str
     ) -> Mapping[str, Field]:

@@ -12,6 +12,9 @@ from parity.core.model_spec import ModelSpec
 
 EMBEDDED = {"input_ids": "forward.inputs-embeds", "decoder_input_ids": "forward.decoder-inputs-embeds"}
 """By tokens, the case that passes embeddings in their place."""
+RATES = ("dropout", "attention_dropout", "activation_dropout")
+"""Probabilities of dropout, by field of BartConfig."""
+RATE = 0.25
 OWN = "forward.own-decoder-inputs"
 """The call of a class that makes its decoder inputs from the source, with other decoder inputs."""
 
@@ -38,6 +41,21 @@ def exhaustive_cases(model_spec: ModelSpec, standard: Sequence[Case]) -> Iterato
             yield Case(f"{OWN}{name.removeprefix('forward')}", "embedded", given, {"tokens": tokens}, needs)
     needs = (*case.requires, "uncached")
     yield Case("forward.no-cache", "uncached", case.inputs, requires=needs)
+    yield from _training_cases(model_spec, case)
+
+
+def _training_cases(model_spec: ModelSpec, case: Case) -> Iterator[Case]:
+    """The call in training mode, with one probability of dropout above 0, and with none."""
+    if model_spec.composed:
+        return
+    drops = {"encoder_layerdrop": 1.0, "decoder_layerdrop": 1.0}
+    given = {"without-dropout": {}, **{name.replace("_", "-"): {name: RATE} for name in RATES}, "layer-drop": drops}
+    if model_spec.head == "labels":
+        given["classifier-dropout"] = {"classifier_dropout": RATE}
+    needs = (*case.requires, "training_mode")
+    none = dict.fromkeys((*RATES, *drops, "classifier_dropout"), 0.0)
+    for name, rates in given.items():
+        yield Case(f"training.{name}", "training", case.inputs, {"rates": {**none, **rates}}, needs)
 
 
 def own_decoder_inputs(inputs: Mapping[str, Rows]) -> dict[str, Any]:

@@ -105,6 +105,10 @@ if TYPE_CHECKING:
         route: str | None
         """The route by which a model was loaded."""
 
+        # training
+        draws: dict[str, bool]
+        """Whether calls with the same seed and with another one are equal."""
+
         # forward, encode_decode, layerwise, repeat, tuple
         fields: list[dict[str, Any]]
         """Each output in the library's own order, with its form."""

@@ -234,7 +234,11 @@ class CheckpointRun:
             return score_tensors()
         if found.operation in WITHOUT_TENSORS or found.component != "model":
             return []
-        return [spec for spec in forward_tensors(self.model_spec) if found.produces(spec.name)]
+        specs = [spec for spec in forward_tensors(self.model_spec) if found.produces(spec.name)]
+        if found.operation == "training":
+            # Not every library returns the weights that it used, and a skipped layer has none.
+            return [spec for spec in specs if spec.kind not in ("attention", "cross-attention")]
+        return specs
 
     def errors(self, case: str) -> CaseErrors:
         """The errors of every captured subject against the oracle, cached."""

@@ -246,6 +246,10 @@ class Evidence:
                 error = measure(ours, theirs, self.scale(spec.name, expected))
                 yield self._compared(spec, error, SELF_COMPARISON, origin=region)
 
+    def near(self, spec: TensorSpec, actual: np.ndarray, expected: np.ndarray, case: str) -> Decided:
+        """Compares two arrays of the subject, both of a tensor of a case."""
+        return self._compared(spec, measure(actual, expected, self.scale(spec.name, case)), SELF_COMPARISON)
+
     def assert_depends_on(self, tensor: str, actual: str, expected: str, part: Region) -> Finding:
         """Asserts that a tensor differs between two cases wherever the oracle's does by more than the tolerance.
 

@@ -136,7 +136,7 @@ def _cause(verdict: Verdict) -> tuple[str, ...]:
 
 _OF_VALUES = ("FILE01", "LOAD01", "LOAD02", "LOAD03")
 """Checks that find other weights in memory, or in the file, than there should be: then all that is computed differs."""
-_COMPUTED = ("attention", "cache", "generation", "invariance", "losses", "numbers", "sampling")
+_COMPUTED = ("attention", "cache", "generation", "invariance", "losses", "numbers", "sampling", "training")
 """Check groups on what a model computes."""
 
 

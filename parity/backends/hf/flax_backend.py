@@ -109,6 +109,15 @@ class HfFlaxModel(documented.Documented):
             output = compiled(self._model.params, self._arrays(inputs))
         return output if as_tuple else dict(output.items())
 
+    def call_in_training(self, inputs: Mapping[str, np.ndarray], seed: int) -> Mapping[str, Field]:
+        """The call with ``train=True`` and ``dropout_rng``, not compiled as a whole."""
+        import jax
+
+        options = {"output_hidden_states": True, "output_attentions": True, "return_dict": True}
+        with jax_util.precision(self._variant):
+            output = self._model(**self._arrays(inputs), **options, train=True, dropout_rng=jax.random.PRNGKey(seed))
+        return dict(output.items())
+
     def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         """``model.encode`` then ``model.decode``, with fields renamed to those of the whole call."""
         with jax_util.precision(self._variant):

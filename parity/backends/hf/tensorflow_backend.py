@@ -116,6 +116,13 @@ class HfTfModel(documented.Documented):
     def call_uncached(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         return dict(self._forward({**_tensors(inputs), "use_cache": False}).items())
 
+    def call_in_training(self, inputs: Mapping[str, np.ndarray], seed: int) -> Mapping[str, Field]:
+        """The call with ``training=True``."""
+        import tensorflow as tf
+
+        tf.random.set_seed(seed)
+        return dict(self._forward(_tensors(inputs), training=True).items())
+
     def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         """``model.get_encoder()``, then a call with ``encoder_outputs`` and None for ``input_ids``.
 
@@ -215,10 +222,9 @@ class HfTfModel(documented.Documented):
             **given, output_hidden_states=True, output_attentions=True, return_dict=True, training=False
         )
 
-    def _forward(self, tensors: dict[str, Any], *, return_dict: bool = True) -> Any:
-        return self._model(
-            **tensors, output_hidden_states=True, output_attentions=True, return_dict=return_dict, training=False
-        )
+    def _forward(self, tensors: dict[str, Any], *, return_dict: bool = True, training: bool = False) -> Any:
+        options = {"output_hidden_states": True, "output_attentions": True, "return_dict": return_dict}
+        return self._model(**tensors, **options, training=training)
 
 
 def _layers(model: Any) -> Iterator[tuple[str, Any]]:

@@ -173,6 +173,14 @@ class HfTorchModel(documented.Documented):
     def call_uncached(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         return dict(self._forward({**self._tensors(inputs), "use_cache": False}).items())
 
+    def call_in_training(self, inputs: Mapping[str, np.ndarray], seed: int) -> Mapping[str, Field]:
+        """``model.train()``, and the call."""
+        import torch
+
+        self._model.train()
+        torch.manual_seed(seed)
+        return dict(self._forward(self._tensors(inputs)).items())
+
     def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         """``model.get_encoder()``, then a call with ``encoder_outputs`` and all inputs but ``input_ids``."""
         tensors = self._tensors(inputs)

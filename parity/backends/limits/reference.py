@@ -10,6 +10,7 @@ def lacking(question: Question) -> dict[str, str]:
     """By capability, why a reference lacks it."""
     found = {
         "tuple": "the reference returns one dataclass and has no tuple form",
+        "training_mode": "the reference has no dropout",
         "cache_output": "the reference's forward pass returns no cache",
         **dict.fromkeys(SAVING, "the reference writes no files and loads them as they are"),
         **dict.fromkeys((*DOCUMENTED, *OTHER_CLASSES), "no page documents the reference's own classes"),

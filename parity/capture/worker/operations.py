@@ -13,6 +13,7 @@ from parity.backends.layer_injection import MEMORY
 from parity.backends.output_names import flatten
 from parity.backends.protocol import Field
 from parity.capture.worker import decoding, saving
+from parity.capture.worker.other_config import with_other_config
 from parity.capture.worker.session import Arrays, Session, is_array, leaves
 from parity.core.case import Case
 from parity.core.subject import HALF, Variant
@@ -20,6 +21,8 @@ from parity.core.trace import PROJECT_ABOVE, Facts, Trace, digest_array, random_
 
 LARGE = 1 << 24
 """Size in bytes from which a parameter's memory is tracked to hash it only once."""
+SEEDS = (1, 1, 2)
+"""Of the calls in training mode."""
 ANSWERS = ("logits", "start_logits", "decoder.last")
 """The inputs that imply a task, by class."""
 
@@ -130,6 +133,30 @@ def _embedded(session: Session, inputs: Mapping[str, np.ndarray], tokens: str) -
 def _uncached(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     """The call with ``use_cache=False``. A reference returns no cache anyway."""
     return _by_method(session, inputs, "call_uncached")
+
+
+def _training(session: Session, inputs: Mapping[str, np.ndarray], rates: Mapping[str, float]) -> Trace:
+    """Three calls in training mode, the second with the seed of the first; only the first one's arrays are stored.
+
+    Args:
+        rates: fields of the config, with the values that the model is loaded with.
+    """
+    calls = []
+    with with_other_config(session.checkpoint, rates) as folder:
+        model = session.load_other(checkpoint=folder)
+        for seed in SEEDS:
+            with session.clock.backend():
+                answer = model.call_in_training(inputs, seed=seed)
+            # A skipped layer has no attention weights.
+            states = {field: value for field, value in answer.items() if "attentions" not in field}
+            calls.append(flatten(states, model.to_numpy))
+    (arrays, dtypes, facts), again, other = calls
+    draws = {"same_seed": _equal(arrays, again[0]), "other_seed": _equal(arrays, other[0])}
+    return Trace(arrays, {"fields": facts, "draws": draws}, dtypes=dict(dtypes))
+
+
+def _equal(first: Arrays, second: Arrays) -> bool:
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
 
 
 def _by_method(session: Session, inputs: Mapping[str, np.ndarray], method: str, **keywords: Any) -> Trace:
@@ -284,6 +311,7 @@ _OPERATIONS: dict[str, Callable[..., Trace]] = {
     "tuple": _tuple,
     "embedded": _embedded,
     "uncached": _uncached,
+    "training": _training,
     "gradients": _gradients,
     "decode_steps": decoding.decode_steps,
     "generate": decoding.generate,

@@ -15,6 +15,7 @@ GROUPS = (
     "attention",
     "losses",
     "invariance",
+    "training",
     "cache",
     "generation",
     "sampling",

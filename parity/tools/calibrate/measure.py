@@ -35,7 +35,7 @@ from parity.tools.calibrate.plan import Chunk, is_requested
 MEASURED = ("forward", "encode_decode", "gradients", "decode_steps", "score")
 """Operations whose results are tensors with a tolerance."""
 
-ABOUT_NUMBERS = ("numbers", "losses", "attention", "invariance", "cache", "generation", "sampling")
+ABOUT_NUMBERS = ("numbers", "losses", "attention", "invariance", "cache", "generation", "sampling", "training")
 """Check groups whose known issues affect numbers; known issues of the others (fields, loading) do not."""
 
 

@@ -1,0 +1,142 @@
+"""Training mode: which values dropout changes, how, and by which field of the config.
+
+A model is loaded with the probabilities of dropout that a case gives, and called in training mode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from parity.core.tensors import TensorSpec
+from parity.judge.checks.registry import check
+from parity.judge.checks.sampling import divergence, largest_divergence
+from parity.judge.evidence import Evidence, whole
+from parity.judge.results import Decided, Finding, Result
+
+_CONFIG = "BART page, BartConfig"
+_FIRST, _SECOND = "hidden.0", "hidden.1"
+
+
+@check(
+    "TRAIN01",
+    claim="with every dropout probability at 0, training mode computes what evaluation does",
+    source=f"{_CONFIG}: dropout, attention_dropout, activation_dropout, encoder_layerdrop, decoder_layerdrop",
+    likely_cause="a probability that is fixed in the code, or a path that training mode alone takes",
+    cases=("training.without-dropout",),
+    depends_on=("forward",),
+    needs_oracle=False,
+)
+def without_dropout(evidence: Evidence) -> Iterator[Result]:
+    """Hidden states and outputs; of attention weights not every library returns those that it used."""
+    yield from evidence.between(evidence.case.name, "forward", whole, whole)
+
+
+@check(
+    "TRAIN02",
+    claim="dropout sets an element of the embeddings to zero with its probability p, and divides the others by 1 - p; "
+    "the same seed draws the same, another seed draws others",
+    source=f"{_CONFIG}: dropout, for all fully connected layers in the embeddings, encoder, and pooler; Srivastava et "
+    "al. 2014",
+    likely_cause="dropout left out, another probability, or elements that are not rescaled",
+    cases=("training.dropout",),
+    depends_on=("forward",),
+    needs_oracle=False,
+)
+def dropout_of_embeddings(evidence: Evidence) -> Iterator[Result]:
+    """The share of zeros is beyond the bound with a probability below ``parity.judge.checks.sampling.LEVEL``."""
+    rate = evidence.case.settings["rates"]["dropout"]
+    for spec in _states(evidence, _FIRST):
+        actual, expected = evidence.trace.arrays.get(spec.name), evidence.trace_of("forward").arrays[spec.name]
+        if actual is None or actual.shape != expected.shape:
+            yield Finding(False, f"{spec.name} was not returned", spec.name)
+            continue
+        dropped = actual == 0
+        counts, chances = np.array([dropped.sum(), (~dropped).sum()]), np.array([rate, 1 - rate])
+        likely = divergence(counts, chances) <= largest_divergence(dropped.size, chances)
+        what = f"{dropped.mean():.1%} of {spec.name} are zero, dropout is {rate}"
+        yield Finding(bool(likely), what, spec.name)
+        restored = np.where(dropped, expected, actual.astype(np.float64) * (1 - rate))
+        yield evidence.near(spec, restored, expected, "forward")
+    for name, wanted, what in _SEEDS:
+        yield Finding(evidence.trace.facts["draws"][name] == wanted, what)
+
+
+_SEEDS = (
+    ("same_seed", True, "two calls with the same seed differ"),
+    ("other_seed", False, "a call with another seed is equal"),
+)
+
+
+@check(
+    "TRAIN03",
+    claim="attention_dropout and activation_dropout change what the layers compute, and not the embeddings",
+    source=f"{_CONFIG}: attention_dropout, for the attention probabilities; activation_dropout, for activations inside "
+    "the fully connected layer",
+    likely_cause="the probability is not read, or training mode is not passed on to the layer",
+    cases=("training.attention-dropout", "training.activation-dropout"),
+    depends_on=("forward",),
+    needs_oracle=False,
+)
+def dropout_in_layers(evidence: Evidence) -> Iterator[Result]:
+    """The first layer is enough: it has the embeddings as its input."""
+    (name,) = (name for name, rate in evidence.case.settings["rates"].items() if rate)
+    yield from evidence.between(evidence.case.name, "forward", *[_only(_FIRST)] * 2)
+    for result in evidence.between(evidence.case.name, "forward", *[_only(_SECOND)] * 2):
+        yield _changes(result, name)
+
+
+@check(
+    "TRAIN04",
+    claim="classifier_dropout changes the logits in training mode, and nothing before the classifier",
+    source=f"{_CONFIG}: classifier_dropout, for the classifier",
+    likely_cause="the probability is not read, or it acts in another place",
+    cases=("training.classifier-dropout",),
+    depends_on=("forward",),
+    needs_oracle=False,
+)
+def dropout_of_the_classifier(evidence: Evidence) -> Iterator[Result]:
+    """Everything but the classifier's output is as in evaluation."""
+    for result in evidence.between(evidence.case.name, "forward", whole, whole):
+        is_output = result.tensor in ("logits", "loss")
+        yield _changes(result, "classifier_dropout") if is_output else result
+
+
+@check(
+    "TRAIN05",
+    claim="with encoder_layerdrop and decoder_layerdrop at 1, training mode skips every layer",
+    source=f"{_CONFIG}: encoder_layerdrop, decoder_layerdrop; Fan et al. 2019, arXiv:1909.11556",
+    likely_cause="the probability is not read, or the other half's is",
+    cases=("training.layer-drop",),
+    needs_oracle=False,
+)
+def dropped_layers(evidence: Evidence) -> Iterator[Result]:
+    """A skipped layer returns its input: every hidden state of a half has the bits of its embeddings."""
+    found = evidence.trace.arrays
+    for spec in _states(evidence, ""):
+        half, _, _ = spec.name.partition(".")
+        first = found.get(f"{half}.{_FIRST}")
+        if spec.name not in found or first is None:
+            yield Finding(False, f"{spec.name} was not returned", spec.name)
+            continue
+        same = found[spec.name].shape == first.shape and np.array_equal(found[spec.name], first)
+        yield Finding(bool(same), f"{spec.name} differs from {half}.{_FIRST}, although no layer is left", spec.name)
+
+
+def _states(evidence: Evidence, name: str) -> Iterator[TensorSpec]:
+    """The hidden states of both halves, or those with a name."""
+    for spec in evidence.expected_tensors():
+        if ".hidden." in spec.name and (not name or spec.name.endswith(f".{name}")):
+            yield spec
+
+
+def _only(name: str) -> Any:
+    """The region of the tensors with a name."""
+    return lambda spec: whole(spec) if spec.name.endswith(f".{name}") else None
+
+
+def _changes(result: Decided, rate: str) -> Finding:
+    """That a tensor differs."""
+    return Finding(not result.ok, f"{result.tensor} is as in evaluation: {rate} has no effect", result.tensor)
