@@ -50,6 +50,11 @@ def _training_cases(model_spec: ModelSpec, case: Case) -> Iterator[Case]:
         return
     drops = {"encoder_layerdrop": 1.0, "decoder_layerdrop": 1.0}
     given = {"without-dropout": {}, **{name.replace("_", "-"): {name: RATE} for name in RATES}, "layer-drop": drops}
+    if not model_spec.decoder_only:
+        # Without the encoder's layers nothing but the decoder's own changes its states.
+        skipped = {"encoder_layerdrop": 1.0}
+        given["decoder-alone"] = skipped
+        given |= {f"decoder-{name.replace('_', '-')}": {**skipped, name: RATE} for name in RATES[1:]}
     if model_spec.head == "labels":
         given["classifier-dropout"] = {"classifier_dropout": RATE}
     needs = (*case.requires, "training_mode")

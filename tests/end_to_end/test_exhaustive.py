@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from parity import api
+from parity.backends.mutants.library_source import mutations
 from parity.core.errors import InputError
 from parity.core.resources import fixture
 from parity.tools.selftest.arguments import Ignored
@@ -138,3 +139,60 @@ def test_an_argument_that_is_ignored_fails(tmp_path, tmp_path_factory):
 def test_another_set_of_cases_is_one_line():
     with pytest.raises(InputError, match="no set of cases is called all"):
         api.audit([fixture("bart-odd")], case_set="all")
+
+
+TRAINING = {
+    ("TRAIN01", "training.without-dropout"),
+    ("TRAIN02", "training.dropout"),
+    ("TRAIN03", "training.attention-dropout"),
+    ("TRAIN03", "training.activation-dropout"),
+    ("TRAIN06", "training.decoder-attention-dropout"),
+    ("TRAIN06", "training.decoder-activation-dropout"),
+    ("TRAIN04", "training.classifier-dropout"),
+    ("TRAIN05", "training.layer-drop"),
+}
+
+
+@pytest.mark.full
+def test_training_mode_passes_or_is_known(tmp_path, tmp_path_factory):
+    report = api.audit(
+        [fixture("bart-labels"), fixture("bart-causal"), fixture("bert2bert")],
+        backends=["hf-torch", "hf-tf", "hf-flax"],
+        checks=["training"],
+        case_set="exhaustive",
+        cache=shared_cache(tmp_path_factory),
+        out=tmp_path / "run",
+    )
+    assert report.totals.fail == report.totals.error == 0
+    for backend in ("hf-torch", "hf-tf"):
+        passed = {(v.check, v.case) for v in report.verdicts if (v.status, v.backend) == ("pass", backend)}
+        assert passed == TRAINING
+    known = {v.evidence["known_issue"] for v in report.verdicts if v.status == "known"}
+    assert known == {"hf-flax-no-attention-dropout", "hf-flax-layer-drop-raises"}
+    # Of a composition only the documented page of BART says what dropout does.
+    assert {v.checkpoint for v in report.verdicts} == {"bart-labels", "bart-causal"}
+
+
+BART = "transformers.models.bart.modeling_bart"
+DROPPED = [
+    ("BartEncoder.forward", "self.dropout", "self.layerdrop", "TRAIN02"),
+    ("BartDecoder.forward", "p=self.dropout", "nothing", "TRAIN01"),
+    ("BartEncoderLayer.__init__", "config.attention_dropout", "config.d_model", "TRAIN01"),
+    ("BartAttention.forward", "dropout=0.0 if not self.training else self.dropout", "nothing", "TRAIN03"),
+    ("BartEncoderLayer.forward", "p=self.activation_dropout", "nothing", "TRAIN01"),
+    ("BartDecoderLayer.forward", "self.activation_dropout", "self.dropout", "TRAIN06"),
+    ("BartDecoder.__init__", "config.decoder_layerdrop", "config.pad_token_id", "TRAIN05"),
+    ("BartClassificationHead.__init__", "p=pooler_dropout", "nothing", "TRAIN01"),
+]
+"""Changes of PyTorch's classes: function, what is there, what takes its place, and a check that fails."""
+
+
+@pytest.mark.full
+def test_a_wrong_probability_of_dropout_is_detected(tmp_path, tmp_path_factory):
+    runner = Runner(LIBRARIES["hf-torch"], tmp_path, shared_cache(tmp_path_factory), None, None)
+    named = {(each.function, each.before, each.after): each for each in mutations(BART)}
+    faults = [named[function, before, after] for function, before, after, _ in DROPPED]
+    found = runner.run("bart-labels", dict.fromkeys(faults, ("eager",)), of_operations("load", "forward", "training"))
+    assert [each.outcome for each in found] == ["detected"] * len(faults), found
+    for result, (*_, expected) in zip(found, DROPPED, strict=True):
+        assert expected in result.checks, (result.text, result.checks)

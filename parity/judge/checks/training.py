@@ -6,7 +6,6 @@ A model is loaded with the probabilities of dropout that a case gives, and calle
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
@@ -18,6 +17,12 @@ from parity.judge.results import Decided, Finding, Result
 
 _CONFIG = "BART page, BartConfig"
 _FIRST, _SECOND = "hidden.0", "hidden.1"
+_ALONE = "training.decoder-alone"
+_IN_LAYERS = (
+    f"{_CONFIG}: attention_dropout, for the attention probabilities; activation_dropout, for activations inside the "
+    "fully connected layer"
+)
+_NOT_PASSED_ON = "the probability is not read, or training mode is not passed on to the layer"
 
 
 @check(
@@ -73,19 +78,42 @@ _SEEDS = (
 @check(
     "TRAIN03",
     claim="attention_dropout and activation_dropout change what the layers compute, and not the embeddings",
-    source=f"{_CONFIG}: attention_dropout, for the attention probabilities; activation_dropout, for activations inside "
-    "the fully connected layer",
-    likely_cause="the probability is not read, or training mode is not passed on to the layer",
+    source=_IN_LAYERS,
+    likely_cause=_NOT_PASSED_ON,
     cases=("training.attention-dropout", "training.activation-dropout"),
     depends_on=("forward",),
     needs_oracle=False,
 )
 def dropout_in_layers(evidence: Evidence) -> Iterator[Result]:
-    """The first layer is enough: it has the embeddings as its input."""
-    (name,) = (name for name, rate in evidence.case.settings["rates"].items() if rate)
-    yield from evidence.between(evidence.case.name, "forward", *[_only(_FIRST)] * 2)
-    for result in evidence.between(evidence.case.name, "forward", *[_only(_SECOND)] * 2):
-        yield _changes(result, name)
+    """The first layer is enough: it has the embeddings as its input. Of a whole model the encoder's is compared."""
+    half = "decoder" if evidence.model_spec.decoder_only else "encoder"
+    yield from _first_layer(evidence, half, "forward", "training.")
+
+
+@check(
+    "TRAIN06",
+    claim="attention_dropout and activation_dropout change what the decoder's layers compute, and not its embeddings",
+    source=_IN_LAYERS,
+    likely_cause=_NOT_PASSED_ON,
+    cases=("training.decoder-attention-dropout", "training.decoder-activation-dropout"),
+    depends_on=("forward", _ALONE),
+    needs_oracle=False,
+)
+def dropout_in_layers_of_the_decoder(evidence: Evidence) -> Iterator[Result]:
+    """Compared in a model whose encoder skips its layers, which would change the decoder's states too."""
+    yield from _first_layer(evidence, "decoder", _ALONE, "training.decoder-")
+
+
+def _first_layer(evidence: Evidence, half: str, calm: str, prefix: str) -> Iterator[Result]:
+    """That the embeddings are as in another case, and the first layer's output is not."""
+    actual, expected = evidence.trace.arrays, evidence.trace_of(calm).arrays
+    rate = evidence.case.name.removeprefix(prefix).replace("-", "_")
+    for spec in (*_states(evidence, f"{half}.{_FIRST}"), *_states(evidence, f"{half}.{_SECOND}")):
+        if spec.name not in actual or spec.name not in expected or actual[spec.name].shape != expected[spec.name].shape:
+            yield Finding(False, f"{spec.name} was not returned", spec.name)
+            continue
+        result = evidence.near(spec, actual[spec.name], expected[spec.name], "forward")
+        yield result if spec.name.endswith(_FIRST) else _changes(result, rate)
 
 
 @check(
@@ -132,15 +160,8 @@ def dropped_layers(evidence: Evidence) -> Iterator[Result]:
 
 
 def _states(evidence: Evidence, name: str) -> Iterator[TensorSpec]:
-    """The hidden states of both halves with a name."""
-    for spec in evidence.expected_tensors():
-        if spec.name.endswith(f".{name}"):
-            yield spec
-
-
-def _only(name: str) -> Any:
-    """The region of the tensors with a name."""
-    return lambda spec: whole(spec) if spec.name.endswith(f".{name}") else None
+    """The hidden states with a name, of both halves or of one."""
+    return (spec for spec in evidence.expected_tensors() if spec.name.endswith(name))
 
 
 def _changes(result: Decided, rate: str) -> Finding:

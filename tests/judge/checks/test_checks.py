@@ -23,6 +23,7 @@ ELSEWHERE = (
     "CALL02",
     "CALL03",
     "sampling",
+    "training",
 )
 """Tested in ``test_config.py``, ``test_tokenizer.py``, ``test_saving.py``, ``test_documented.py``,
 ``test_weight_files.py``, ``test_loading.py``, ``tests/end_to_end/test_layerwise.py`` and ``test_exhaustive.py``
