@@ -181,7 +181,7 @@ DROPPED = [
     ("BartAttention.forward", "dropout=0.0 if not self.training else self.dropout", "nothing", "TRAIN03"),
     ("BartEncoderLayer.forward", "p=self.activation_dropout", "nothing", "TRAIN01"),
     ("BartDecoderLayer.forward", "self.activation_dropout", "self.dropout", "TRAIN06"),
-    ("BartDecoder.__init__", "config.decoder_layerdrop", "config.pad_token_id", "TRAIN05"),
+    ("BartDecoder.__init__", "config.decoder_layerdrop", "config.pad_token_id", "TRAIN01"),
     ("BartClassificationHead.__init__", "p=pooler_dropout", "nothing", "TRAIN01"),
 ]
 """Changes of PyTorch's classes: function, what is there, what takes its place, and a check that fails."""
