@@ -14,7 +14,7 @@ from parity.tools.selftest.mutation_runs import Runner, of_operations
 from tests.end_to_end.conftest import shared_cache
 
 FORMS = ("prefix_allowed_tokens_fn", "logits_processor", "stopping_criteria", "streamer", "assistant_model")
-FORMS += ("output_logits",)
+FORMS += ("output_logits", "output_hidden_states", "output_attentions")
 ADDED = {
     ("CALL02", "forward.inputs-embeds"),
     ("CALL02", "forward.decoder-inputs-embeds"),

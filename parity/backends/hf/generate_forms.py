@@ -14,6 +14,9 @@ from typing import Any
 
 from parity.backends.hf.common import version_of
 
+ROUNDING = 0.02
+"""The largest difference that is taken for rounding, relative to the largest value; bfloat16 has eight bits."""
+
 
 def generate_in_form(model: Any, form: str, given: Mapping[str, Any], arguments: Mapping[str, Any]) -> Any:
     """What ``generate`` returns in one of ``FORMS``.
@@ -116,6 +119,53 @@ def _output_logits(model: Any, given: Mapping[str, Any], arguments: dict[str, An
     return torch.cat((text[:, :1], torch.where(ended, text[:, 1:], best.to(text.device))), dim=1)
 
 
+def _output_hidden_states(model: Any, given: Mapping[str, Any], arguments: dict[str, Any]) -> Any:
+    """The text of a call whose ``encoder_hidden_states`` and ``decoder_hidden_states`` are those of a whole call."""
+    answer = model.generate(**given, **arguments, output_hidden_states=True)
+    whole = _whole_call(model, given, answer, output_hidden_states=True)
+    _check_steps("decoder_hidden_states", answer, whole, lambda states, step: states[:, step : step + 1])
+    _check_equal("encoder_hidden_states", answer.encoder_hidden_states, whole.encoder_hidden_states)
+    return answer
+
+
+def _output_attentions(model: Any, given: Mapping[str, Any], arguments: dict[str, Any]) -> Any:
+    """The text of a call whose ``encoder_attentions``, ``decoder_attentions`` and ``cross_attentions`` are those of a
+    whole call."""
+    answer = model.generate(**given, **arguments, output_attentions=True)
+    whole = _whole_call(model, given, answer, output_attentions=True)
+    _check_steps("decoder_attentions", answer, whole, lambda rows, step: rows[:, :, step : step + 1, : step + 1])
+    _check_steps("cross_attentions", answer, whole, lambda rows, step: rows[:, :, step : step + 1])
+    _check_equal("encoder_attentions", answer.encoder_attentions, whole.encoder_attentions)
+    return answer
+
+
+def _whole_call(model: Any, given: Mapping[str, Any], answer: Any, **options: Any) -> Any:
+    """The model's call with the generated text as its decoder input."""
+    return model(**given, decoder_input_ids=answer.sequences[:, :-1], return_dict=True, **options)
+
+
+def _check_steps(field: str, answer: Any, whole: Any, at_step: Callable[[Any, int], Any]) -> None:
+    """Raises RuntimeError if a field of ``generate``, a tuple of layers for each step, is not that of a whole call."""
+    steps, layers = getattr(answer, field), getattr(whole, field)
+    count = 0 if steps is None else len(steps)
+    if count != answer.sequences.shape[1] - 1:
+        raise RuntimeError(f"{field} has {count} elements, documented is one for each token")
+    for step, found in enumerate(steps):
+        _check_equal(f"{field} of step {step}", found, [at_step(layer, step) for layer in layers])
+
+
+def _check_equal(field: str, found: Any, expected: Any) -> None:
+    """Raises RuntimeError if two tuples of tensors differ in more than rounding.
+
+    A wrong field differs by as much as its values; how exact they are is judged in other cases.
+    """
+    if found is None or len(found) != len(expected):
+        raise RuntimeError(f"{field} has {0 if found is None else len(found)} layers, not {len(expected)}")
+    for layer, (one, other) in enumerate(zip(found, expected, strict=True)):
+        if one.shape != other.shape or (one - other).abs().max() > ROUNDING * other.abs().max():
+            raise RuntimeError(f"{field}, layer {layer}, is not that of a whole call")
+
+
 FORMS: dict[str, Callable[[Any, Mapping[str, Any], dict[str, Any]], Any]] = {
     "prefix_allowed_tokens_fn": _prefix_function,
     "logits_processor": _logits_processor,
@@ -123,5 +173,7 @@ FORMS: dict[str, Callable[[Any, Mapping[str, Any], dict[str, Any]], Any]] = {
     "streamer": _streamer,
     "assistant_model": _assistant,
     "output_logits": _output_logits,
+    "output_hidden_states": _output_hidden_states,
+    "output_attentions": _output_attentions,
 }
 """By the argument that distinguishes it."""

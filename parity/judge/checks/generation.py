@@ -56,6 +56,9 @@ _CASES = tuple(
         "by-streamer",
         "by-assistant-model",
         "by-output-logits",
+        "penalised-by-assistant-model",
+        "by-output-hidden-states",
+        "by-output-attentions",
     )
 )
 _CONFIG = "text generation page, GenerationConfig"

@@ -19,6 +19,8 @@ BIAS = 64.0
 PENALTY = 1.7
 DECAY = 1.3
 BEAMS = {"num_beams": 4}
+NEEDS = {"output_logits": ("newer_arguments",), "output_attentions": ("attentions",)}
+"""Further capabilities, by form."""
 
 
 def setting_cases(case: Case, sequences: np.ndarray) -> Iterator[Case]:
@@ -50,26 +52,27 @@ def form_cases(case: Case, sequences: np.ndarray, alone: Case | None) -> Iterato
         return
     forbidden = found["generate.suppress-tokens"]
     shorter = {"max_length": settings_of(case).max_length - 2}
-    forms: list[tuple[str, Case | None, Mapping[str, Any]]] = [
-        ("prefix_allowed_tokens_fn", case, forbidden),
-        ("prefix_allowed_tokens_fn", case, {**forbidden, **BEAMS}),
-        ("logits_processor", case, forbidden),
-        ("logits_processor", case, {**forbidden, **BEAMS}),
-        ("stopping_criteria", case, shorter),
-        ("streamer", alone, {}),
-        ("assistant_model", alone, {}),
-        ("output_logits", case, {}),
+    forms: list[tuple[str, str, Case | None, Mapping[str, Any]]] = [
+        ("", "prefix_allowed_tokens_fn", case, forbidden),
+        ("beams-", "prefix_allowed_tokens_fn", case, {**forbidden, **BEAMS}),
+        ("", "logits_processor", case, forbidden),
+        ("beams-", "logits_processor", case, {**forbidden, **BEAMS}),
+        ("", "stopping_criteria", case, shorter),
+        ("", "streamer", alone, {}),
+        ("", "assistant_model", alone, {}),
+        ("penalised-", "assistant_model", alone, {"repetition_penalty": PENALTY}),
+        ("", "output_logits", case, {}),
+        ("", "output_hidden_states", alone, {}),
+        ("", "output_attentions", alone, {}),
     ]
-    for form, base, given in forms:
+    for what, form, base, given in forms:
         if base is None or shorter["max_length"] < 2:
             continue
-        beams = "num_beams" in given
-        name = f"generate.{'beams-' if beams else ''}by-{form.replace('_', '-')}"
+        name = f"generate.{what}by-{form.replace('_', '-')}"
         arguments = {**base.settings["arguments"], **given}
         in_force = GenerationSettings.from_dict(base.notes["settings"], **given).to_dict()
-        needs = (*(word for word in base.requires if word != "padding_is_unseen"), "call_forms")
-        needs += ("beam_search",) if beams else ()
-        needs += ("newer_arguments",) if form == "output_logits" else ()
+        needs = (*(word for word in base.requires if word != "padding_is_unseen"), "call_forms", *NEEDS.get(form, ()))
+        needs += ("beam_search",) if "num_beams" in given else ()
         notes: Notes = {"settings": in_force}
         notes |= {"lacking": case.notes["lacking"]} if "lacking" in case.notes else {}
         yield Case(name, "generate", base.inputs, {"arguments": arguments, "form": form}, needs, notes=notes)
