@@ -150,7 +150,7 @@ def _check_steps(field: str, answer: Any, whole: Any, at_step: Callable[[Any, in
     count = 0 if steps is None else len(steps)
     if count != answer.sequences.shape[1] - 1:
         raise RuntimeError(f"{field} has {count} elements, documented is one for each token")
-    for step, found in enumerate(steps):
+    for step, found in enumerate(steps or ()):
         _check_equal(f"{field} of step {step}", found, [at_step(layer, step) for layer in layers])
 
 

@@ -9,6 +9,7 @@ import os
 import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from parity.core.resources import fixture
 from parity.core.subject import Subject, Variant
 from parity.core.trace import Trace
 from parity.judge.captured_run import CheckpointRun
+from parity.judge.checks import CHECKS
 from parity.judge.followup.cases import PARTNERS
 from parity.judge.followup.eos_cases import PLAIN
 from parity.judge.selection import MADE_OF, for_tolerances, narrowed_case
@@ -232,6 +234,9 @@ def with_what_they_are_made_of(names: Collection[str]) -> set[str]:
     """Cases, and those that they are derived from or judged with; as patterns."""
     found = {*names, *(PARTNERS[name] for name in names if name in PARTNERS)}
     found |= {made for start, made in MADE_OF.items() if any(name.startswith(start) for name in names)}
+    for check in CHECKS.values():
+        if check.depends_on and any(fnmatchcase(name, pattern) for name in names for pattern in check.cases):
+            found |= {*check.depends_on}
     return found | {PLAIN for name in names if name.startswith("generate.")}
 
 

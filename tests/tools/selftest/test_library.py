@@ -44,7 +44,8 @@ def test_scores_are_of_what_changes_an_answer_and_of_what_is_executed(tmp_path):
 
 
 def test_cases_come_with_those_that_they_are_made_of():
-    assert with_what_they_are_made_of({"forward", "loss"}) == {"forward", "loss"}
+    assert with_what_they_are_made_of({"forward"}) == {"forward"}
+    assert with_what_they_are_made_of({"encode-decode"}) == {"encode-decode", "forward"}
     assert with_what_they_are_made_of({"sample.plain"}) == {"sample.plain", "generate.single-row"}
     assert with_what_they_are_made_of({"generate.bad-words"}) >= {"generate.greedy", "generate.settings"}
     assert "generate.defaults" in with_what_they_are_made_of({"generate.perturbed-batch"})
