@@ -101,6 +101,8 @@ EXAMPLES = (
     "Error no file named model.safetensors, or pytorch_model.bin, found in directory x.",
     "``config.do_stable_layer_norm is False`` is currently not supported.",
     "{{function_node __wrapped__StridedSlice_device}} slice index -1 of dimension 1 out of bounds.",
+    "encoder.hidden.1 is as in evaluation: attention_dropout has no effect",
+    "encoder.last was not returned",
     "row 0 ends after 2 tokens, min_length is 11",
     "row 0, token 2: 46, the oracle has 50; the token is forbidden",
 )
