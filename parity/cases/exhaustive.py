@@ -22,7 +22,8 @@ OWN = "forward.own-decoder-inputs"
 def exhaustive_cases(model_spec: ModelSpec, standard: Sequence[Case]) -> Iterator[Case]:
     """``forward.inputs-embeds`` and ``forward.decoder-inputs-embeds``: embeddings in place of the tokens of one half;
     ``forward.own-decoder-inputs`` and the same embeddings beside them, for classes that make their decoder inputs;
-    ``forward.no-cache``: with ``use_cache=False``.
+    ``forward.no-cache``: with ``use_cache=False``; ``training.*``: in training mode, with other probabilities of
+    dropout.
 
     Args:
         standard: the standard cases of the checkpoint.

@@ -1,4 +1,5 @@
-"""Which further cases each class has: embeddings where its decoder inputs are given, and a call without a cache."""
+"""Which further cases each class has: embeddings where its decoder inputs are given, a call without a cache, and
+training mode."""
 
 from __future__ import annotations
 
@@ -15,19 +16,22 @@ OWN = [
     "forward.own-decoder-inputs.decoder-inputs-embeds",
     "forward.no-cache",
 ]
+ALONE = [f"training.{name}" for name in ("without-dropout", "dropout", "attention-dropout", "activation-dropout")]
+ALONE += ["training.layer-drop"]
+WHOLE = [*ALONE, *(f"training.decoder-{name}" for name in ("alone", "attention-dropout", "activation-dropout"))]
 BOTH = ["forward.inputs-embeds", "forward.decoder-inputs-embeds"]
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("bart-odd", [*BOTH, "forward.no-cache"]),
-        ("bart-bare", [*BOTH, "forward.no-cache"]),
+        ("bart-odd", [*BOTH, "forward.no-cache", *WHOLE]),
+        ("bart-bare", [*BOTH, "forward.no-cache", *WHOLE]),
         ("bert2bert", [*BOTH, "forward.no-cache"]),
-        ("bart-causal", ["forward.inputs-embeds", "forward.no-cache"]),
+        ("bart-causal", ["forward.inputs-embeds", "forward.no-cache", *ALONE]),
         ("wav2vec2-bert", ["forward.decoder-inputs-embeds", "forward.no-cache"]),
-        ("bart-labels", OWN),
-        ("bart-span", OWN),
+        ("bart-labels", [*OWN, *WHOLE, "training.classifier-dropout"]),
+        ("bart-span", [*OWN, *WHOLE]),
     ],
 )
 def test_each_class_has_the_cases_that_it_documents(name, expected):
