@@ -329,7 +329,8 @@ def _library_selftest(
         on_results=show_progress,
     )
     if out is not None:
-        write_library(found, out, f"parity selftest --library {library} --count {count} --seed {seed}")
+        command = f"parity selftest --library {library} --count {count} --seed {seed}"
+        write_library(found, out, command + (" --against DIR" if against else ""))
     if as_json:
         print(found.model_dump_json(indent=1))
     else:
