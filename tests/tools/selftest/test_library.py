@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from parity.backends.mutants.library_source import mutations
+from parity.cli.main import _shard
 from parity.core.errors import InputError
+from parity.tools.selftest import library
 from parity.tools.selftest.library import mutate_library
 from parity.tools.selftest.mutation_results import LibraryScore, MutationResult
-from parity.tools.selftest.mutation_runs import with_what_they_are_made_of
+from parity.tools.selftest.mutation_runs import Drawn, Runner, with_what_they_are_made_of
 from parity.tools.selftest.render_library import figures, write_library
 from tests.end_to_end.conftest import shared_cache
 
@@ -92,3 +94,32 @@ def test_mutations_are_detected_or_have_no_effect_and_stored_results_are_not_rep
     stored = out.read_text(encoding="utf-8")
     assert mutate_library("hf-torch", names=[silent, wrong], out=out, cache=cache).count("detected") == 1
     assert out.read_text(encoding="utf-8") == stored
+
+
+def test_a_larger_draw_adds_to_a_smaller_one_and_shards_divide_it(monkeypatch):
+    drawn = [Drawn(each, {"bart-odd": []}) for each in mutations("textwrap")]
+    monkeypatch.setattr(library, "_population", lambda *_: (drawn, {}, {}))
+    ran: list[str] = []
+
+    def results(self, checkpoint, chunk):
+        ran.extend(each.mutation.name for each in chunk)
+        return iter(())
+
+    monkeypatch.setattr(Runner, "results", results)
+
+    def names(**how):
+        ran.clear()
+        mutate_library("hf-torch", seed=3, **how)
+        return set(ran)
+
+    small, large = names(count=10), names(count=30)
+    assert len(small) == 10 and small < large and len(large) == 30
+    halves = [names(count=30, shard=(k, 2)) for k in (1, 2)]
+    assert halves[0] | halves[1] == large and not halves[0] & halves[1]
+
+
+@pytest.mark.parametrize("text", ["3/2", "0/2", "1", "a/b"])
+def test_a_wrong_shard_is_one_line(text):
+    with pytest.raises(InputError, match=f"^--shard: '{text}' is not K/N, as in 1/2$"):
+        _shard(text)
+    assert _shard("1/2") == (1, 2)
