@@ -149,8 +149,8 @@ def _cases_of_the_oracle(run: CheckpointRun) -> Iterator[Case]:
         if case.name == PLAIN:
             yield from end_cases(case, plain)
             if exhaustive:
-                yield from setting_cases(case, plain)
-                yield from form_cases(case, plain, run.cases.get("generate.single-row"))
+                yield from setting_cases(case, plain, run.model_spec.vocab)
+                yield from form_cases(case, plain, run.model_spec.vocab, run.cases.get("generate.single-row"))
         if case.name == NOISE_FLOOR_TEXT:
             missing = settings_of(case).max_length - plain.shape[1]
             padded = np.pad(plain, [(0, 0), (0, missing)], constant_values=settings_of(case).fill(DOCUMENTED))

@@ -23,14 +23,15 @@ NEEDS = {"output_logits": ("newer_arguments",), "output_attentions": ("attention
 """Further capabilities, by form."""
 
 
-def setting_cases(case: Case, sequences: np.ndarray) -> Iterator[Case]:
+def setting_cases(case: Case, sequences: np.ndarray, vocab: int) -> Iterator[Case]:
     """One case for each setting, with values that the text of the case without it contradicts.
 
     Args:
         case: the greedy search of the standard cases.
         sequences: the text that the oracle generated for it, int64 ``[batch, length]``, the start token first.
+        vocab: the number of tokens.
     """
-    for name, given in _arguments(sequences, settings_of(case)).items():
+    for name, given in _arguments(sequences, settings_of(case), vocab).items():
         arguments = {**case.settings["arguments"], **given}
         if "max_new_tokens" in given:
             del arguments["max_length"]
@@ -40,14 +41,14 @@ def setting_cases(case: Case, sequences: np.ndarray) -> Iterator[Case]:
         yield Case(name, "generate", case.inputs, {"arguments": arguments}, needs, notes=notes)
 
 
-def form_cases(case: Case, sequences: np.ndarray, alone: Case | None) -> Iterator[Case]:
+def form_cases(case: Case, sequences: np.ndarray, vocab: int, alone: Case | None) -> Iterator[Case]:
     """Other documented forms of ``generate``, each with the text of a call with settings alone.
 
     Args:
-        case, sequences: as for ``setting_cases``.
+        case, sequences, vocab: as for ``setting_cases``.
         alone: the same search of a single row, for the forms that take no other batch.
     """
-    found = _arguments(sequences, settings_of(case))
+    found = _arguments(sequences, settings_of(case), vocab)
     if not found:
         return
     forbidden = found["generate.suppress-tokens"]
@@ -78,16 +79,17 @@ def form_cases(case: Case, sequences: np.ndarray, alone: Case | None) -> Iterato
         yield Case(name, "generate", base.inputs, {"arguments": arguments, "form": form}, needs, notes=notes)
 
 
-def _arguments(sequences: np.ndarray, settings: GenerationSettings) -> Mapping[str, Mapping[str, Any]]:
-    """The arguments of each case; empty where no row has two tokens that can be forbidden."""
+def _arguments(sequences: np.ndarray, settings: GenerationSettings, vocab: int) -> Mapping[str, Mapping[str, Any]]:
+    """The arguments of each case; empty where no row has two tokens that can be forbidden, or the text has every
+    token."""
     kept = {settings.pad_token_id, *settings.ends, *settings.forced_ends}
     texts = [cut(row, settings)[1:] for row in sequences]
     text = next((text for text in texts if len(text) > 2 and not kept & set(text[:3])), None)
-    if text is None:
-        return {}
-    first, second, third = text[:3]
     # Token 0 is refused in ``sequence_bias`` (transformers 4.57.6: "positive integers").
-    unused = next(token for token in range(1, max(text) + 2) if token not in {*text, *kept, settings.start})
+    left = set(range(1, vocab)) - {*(text or ()), *kept, settings.start}
+    if text is None or not left:
+        return {}
+    (first, second, third), unused = text[:3], min(left)
     forbidden = sorted({first, third})
     ends = {"eos_token_id": second, "forced_eos_token_id": None}
     return {
