@@ -86,8 +86,8 @@ def every_case(case: Case) -> Case | None:
 
 
 def of_operations(*names: str) -> NarrowCase:
-    """Candidates run the cases of these operations only."""
-    return lambda case: case if case.operation in names else for_tolerances(case)
+    """Candidates run the cases of these operations only, and what is made to judge them."""
+    return lambda case: case if case.operation in names or "of" in case.notes else for_tolerances(case)
 
 
 class Runner:
