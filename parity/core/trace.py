@@ -106,8 +106,8 @@ if TYPE_CHECKING:
         """The route by which a model was loaded."""
 
         # training
-        draws: dict[str, bool]
-        """Whether calls with the same seed and with another one are equal."""
+        equals_first: list[bool]
+        """Of each further call, whether its outputs are those of the first."""
 
         # forward, encode_decode, layerwise, repeat, tuple
         fields: list[dict[str, Any]]

@@ -243,12 +243,24 @@ class Evidence:
             if ours.shape != theirs.shape:
                 yield Finding(False, f"{spec.name} has shape {list(ours.shape)}, not {list(theirs.shape)}", spec.name)
             else:
-                error = measure(ours, theirs, self.scale(spec.name, expected))
-                yield self._compared(spec, error, SELF_COMPARISON, origin=region)
+                yield self.near(spec, ours, theirs, expected, region)
 
-    def near(self, spec: TensorSpec, actual: np.ndarray, expected: np.ndarray, case: str) -> Decided:
-        """Compares two arrays of the subject, both of a tensor of a case."""
-        return self._compared(spec, measure(actual, expected, self.scale(spec.name, case)), SELF_COMPARISON)
+    def near(
+        self,
+        spec: TensorSpec,
+        actual: np.ndarray,
+        expected: np.ndarray,
+        case: str,
+        origin: tuple[slice, ...] = (),
+    ) -> Decided:
+        """Compares two arrays of the subject, both of a tensor.
+
+        Args:
+            case: whose scale of the tensor applies.
+            origin: the region that they are of.
+        """
+        error = measure(actual, expected, self.scale(spec.name, case))
+        return self._compared(spec, error, SELF_COMPARISON, origin=origin)
 
     def assert_depends_on(self, tensor: str, actual: str, expected: str, part: Region) -> Finding:
         """Asserts that a tensor differs between two cases wherever the oracle's does by more than the tolerance.

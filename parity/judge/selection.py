@@ -34,9 +34,14 @@ def narrowed(cases: Iterable[Case], checks: Sequence[Check]) -> list[Case]:
         checks: the checks to judge.
     """
     patterns = {*ALWAYS, *(pattern for check in checks for pattern in (*check.cases, *check.depends_on))}
-    patterns |= {made for start, made in MADE_OF.items() if any(each.startswith(start) for each in patterns)}
+    patterns |= made_of(patterns)
     selected = (narrowed_case(case, patterns) for case in cases)
     return [case for case in selected if case is not None]
+
+
+def made_of(names: Collection[str]) -> set[str]:
+    """The cases that these are derived from or judged with, as patterns."""
+    return {made for start, made in MADE_OF.items() if any(name.startswith(start) for name in names)}
 
 
 def narrowed_case(case: Case, patterns: Collection[str]) -> Case | None:

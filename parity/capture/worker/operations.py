@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, cast
 
@@ -21,8 +21,6 @@ from parity.core.trace import PROJECT_ABOVE, Facts, Trace, digest_array, random_
 
 LARGE = 1 << 24
 """Size in bytes from which a parameter's memory is tracked to hash it only once."""
-SEEDS = (1, 1, 2)
-"""Of the calls in training mode."""
 ANSWERS = ("logits", "start_logits", "decoder.last")
 """The inputs that imply a task, by class."""
 
@@ -135,24 +133,27 @@ def _uncached(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     return _by_method(session, inputs, "call_uncached")
 
 
-def _training(session: Session, inputs: Mapping[str, np.ndarray], rates: Mapping[str, float]) -> Trace:
-    """Three calls in training mode, the second with the seed of the first; only the first one's arrays are stored.
+def _training(
+    session: Session, inputs: Mapping[str, np.ndarray], rates: Mapping[str, float], seeds: Sequence[int]
+) -> Trace:
+    """Calls in training mode; the first one's arrays are stored, and of each other one whether it is equal.
 
     Args:
         rates: fields of the config, with the values that the model is loaded with.
+        seeds: one for each call.
     """
     calls = []
     with with_other_config(session.checkpoint, rates) as folder:
         model = session.load_other(checkpoint=folder)
-        for seed in SEEDS:
+        for seed in seeds:
             with session.clock.backend():
                 answer = model.call_in_training(inputs, seed=seed)
             # A skipped layer has no attention weights.
             states = {field: value for field, value in answer.items() if "attentions" not in field}
             calls.append(flatten(states, model.to_numpy))
-    (arrays, dtypes, facts), again, other = calls
-    draws = {"same_seed": _equal(arrays, again[0]), "other_seed": _equal(arrays, other[0])}
-    return Trace(arrays, {"fields": facts, "draws": draws}, dtypes=dict(dtypes))
+    (arrays, dtypes, facts), *others = calls
+    equal = [_equal(arrays, other) for other, _, _ in others]
+    return Trace(arrays, {"fields": facts, "equals_first": equal}, dtypes=dict(dtypes))
 
 
 def _equal(first: Arrays, second: Arrays) -> bool:

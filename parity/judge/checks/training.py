@@ -65,14 +65,10 @@ def dropout_of_embeddings(evidence: Evidence) -> Iterator[Result]:
         yield Finding(bool(likely), what, spec.name)
         restored = np.where(dropped, expected, actual.astype(np.float64) * (1 - rate))
         yield evidence.near(spec, restored, expected, "forward")
-    for name, wanted, what in _SEEDS:
-        yield Finding(evidence.trace.facts["draws"][name] == wanted, what)
-
-
-_SEEDS = (
-    ("same_seed", True, "two calls with the same seed differ"),
-    ("other_seed", False, "a call with another seed is equal"),
-)
+    first, *seeds = evidence.case.settings["seeds"]
+    for seed, equal in zip(seeds, evidence.trace.facts["equals_first"], strict=True):
+        what = "two calls with the same seed differ" if seed == first else "a call with another seed is equal"
+        yield Finding(equal == (seed == first), what)
 
 
 @check(
@@ -104,9 +100,9 @@ def dropout_in_layers_of_the_decoder(evidence: Evidence) -> Iterator[Result]:
     yield from _first_layer(evidence, "decoder", _ALONE, "training.decoder-")
 
 
-def _first_layer(evidence: Evidence, half: str, calm: str, prefix: str) -> Iterator[Result]:
+def _first_layer(evidence: Evidence, half: str, base: str, prefix: str) -> Iterator[Result]:
     """That the embeddings are as in another case, and the first layer's output is not."""
-    actual, expected = evidence.trace.arrays, evidence.trace_of(calm).arrays
+    actual, expected = evidence.trace.arrays, evidence.trace_of(base).arrays
     rate = evidence.case.name.removeprefix(prefix).replace("-", "_")
     for spec in (*_states(evidence, f"{half}.{_FIRST}"), *_states(evidence, f"{half}.{_SECOND}")):
         if spec.name not in actual or spec.name not in expected or actual[spec.name].shape != expected[spec.name].shape:

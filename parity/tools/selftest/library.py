@@ -73,7 +73,7 @@ def mutate_library(
         names: these mutations instead, each with every case of the first fixture.
         modules: draw from these only.
         shard: K and N: run only the K-th of N equal parts of what is drawn.
-        against: a checkout of the library's repository, whose tests are asked of the same mutations.
+        against: a checkout of the library's repository, whose tests are run with the same mutations.
         out: a JSON Lines file. Results are appended as they come, and those that it has are not computed again.
         on_results: called after each chunk, with all results so far.
 
@@ -111,13 +111,14 @@ def mutate_library(
                 on_results(so_far())
     if against is not None:
         names = [each.mutation.name for each in drawn if not done[each.mutation.name].own_tests]
-        for told in run_library_tests(against, library.tests, library.modules, names):
-            if isinstance(told, OwnResult):
-                more = {"own_tests": told.outcome, "own_test": told.test}
-                done[told.mutation] = store(out, done[told.mutation].model_copy(update=more))
+        for number, result in enumerate(run_library_tests(against, library.tests, library.modules, names)):
+            if isinstance(result, OwnResult):
+                more = {"own_tests": result.outcome, "own_test": result.test}
+                done[result.mutation] = store(out, done[result.mutation].model_copy(update=more))
             else:
-                score = score.model_copy(update={"own_tests": tuple(told)})
-            on_results(so_far())
+                score = score.model_copy(update={"own_tests": tuple(result)})
+            if number % CHUNK == 0:
+                on_results(so_far())
     return so_far()
 
 

@@ -1,7 +1,7 @@
 """What a library's own tests say of a mutation: ``parity selftest --library hf-torch --against DIR``.
 
 ``DIR`` is a checkout of the library's repository, of the installed version or a near one: only tests that pass with the
-installed version are asked. As for the checks, only tests that execute a mutation's line run, and the first failure
+installed version are run. As for the checks, only tests that execute a mutation's line run, and the first failure
 ends it.
 """
 
@@ -20,12 +20,12 @@ from parity.capture.task import CaptureError
 from parity.core.errors import InputError
 
 
-class AskedTests(NamedTuple):
-    """The tests that are asked: all that were collected, those that pass, and those of them that are quick enough."""
+class SelectedTests(NamedTuple):
+    """How many tests there are: all that were collected, those that pass, and those of them that are quick enough."""
 
     collected: int
     passing: int
-    asked: int
+    selected: int
 
 
 class OwnResult(NamedTuple):
@@ -39,8 +39,8 @@ class OwnResult(NamedTuple):
 
 def run_library_tests(
     checkout: Path, files: Sequence[str], modules: Sequence[str], names: Sequence[str]
-) -> Iterator[AskedTests | OwnResult]:
-    """Runs the library's tests with each mutation. The first result tells which tests are asked.
+) -> Iterator[SelectedTests | OwnResult]:
+    """Runs the library's tests with each mutation. The first result tells how many tests are run.
 
     Args:
         files: the test files, in the checkout.
@@ -94,12 +94,12 @@ def _environment() -> dict[str, str]:
 
 def _results(
     process: subprocess.Popen[str], results: Iterator[str], names: Sequence[str]
-) -> Iterator[AskedTests | OwnResult]:
+) -> Iterator[SelectedTests | OwnResult]:
     """Raises EOFError if the process ends early, and InputError for what it cannot run."""
     first = _next(results)
     if "problem" in first:
         raise InputError(first["problem"])
-    yield AskedTests(first["tests"], first["passing"], first["quick"])
+    yield SelectedTests(first["tests"], first["passing"], first["quick"])
     assert process.stdin is not None
     for name in names:
         process.stdin.write(f"{name}\n")

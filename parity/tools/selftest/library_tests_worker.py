@@ -37,7 +37,7 @@ AT_LEAST = 20.0
 MEMORY = 16 * 2**30
 """Bytes of address space for one mutation."""
 
-Said = dict[str, Any]
+Message = dict[str, Any]
 
 
 class Loop:
@@ -65,21 +65,21 @@ class Loop:
         durations = {said["test"]: said["seconds"] for said in in_fork(lambda: self._passing(items.values()))}
         quick = [items[name] for name, seconds in durations.items() if seconds <= SLOW]
         lines = {said["test"]: said["lines"] for said in in_fork(lambda: self._executing(quick))}
-        self._say({"tests": len(items), "passing": len(durations), "quick": len(lines)})
+        self._write({"tests": len(items), "passing": len(durations), "quick": len(lines)})
         known = {module: {each.name: each.line for each in mutations(module)} for module in self.modules}
         for name in map(str.strip, sys.stdin):
             module = module_of(name)
             reaching = [each for each, own in lines.items() if known[module][name] in own.get(module, ())]
-            self._say({"mutation": name, **self._with(name, [items[each] for each in reaching], durations)})
+            self._write({"mutation": name, **self._with(name, [items[each] for each in reaching], durations)})
         return True
 
-    def _passing(self, items: Iterable[pytest.Item]) -> Iterable[Said]:
+    def _passing(self, items: Iterable[pytest.Item]) -> Iterable[Message]:
         for item in items:
             began = time.monotonic()
             if self._run(item) == "passed":
                 yield {"test": item.nodeid, "seconds": time.monotonic() - began}
 
-    def _executing(self, items: Iterable[pytest.Item]) -> Iterable[Said]:
+    def _executing(self, items: Iterable[pytest.Item]) -> Iterable[Message]:
         files = {str(importlib.import_module(module).__file__): module for module in self.modules}
         for item in items:
             lines: Lines = {}
@@ -88,12 +88,12 @@ class Loop:
             if outcome == "passed":
                 yield {"test": item.nodeid, "lines": {module: sorted(each) for module, each in lines.items()}}
 
-    def _with(self, mutation: str, items: list[pytest.Item], durations: dict[str, float]) -> Said:
+    def _with(self, mutation: str, items: list[pytest.Item], durations: dict[str, float]) -> Message:
         """What the library's tests say of a mutation."""
         if not items:
             return {"outcome": "not executed"}
 
-        def run() -> Iterable[Said]:
+        def run() -> Iterable[Message]:
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
             apply(mutation)
             for item in sorted(items, key=lambda each: durations[each.nodeid]):
@@ -114,11 +114,11 @@ class Loop:
             return "failed"
         return "skipped" if any(report.skipped for report in reports) else "passed"
 
-    def _say(self, what: Said) -> None:
-        os.write(self.results, json.dumps(what).encode() + b"\n")
+    def _write(self, message: Message) -> None:
+        os.write(self.results, json.dumps(message).encode() + b"\n")
 
 
-def in_fork(run: Callable[[], Iterable[Said]], limit: float | None = None) -> Iterable[Said]:
+def in_fork(run: Callable[[], Iterable[Message]], limit: float | None = None) -> Iterable[Message]:
     """What ``run`` yields, from a forked process, which is stopped after ``limit`` seconds."""
     reader, writer = os.pipe()
     child = os.fork()
@@ -159,7 +159,7 @@ def check_sources(modules: Iterable[str]) -> str:
 def main(results: int, modules: list[str], files: list[str]) -> int:
     loop = Loop(results, modules)
     if problem := check_sources(modules):
-        loop._say({"problem": problem})
+        loop._write({"problem": problem})
         return 2
     return int(pytest.main([*files, "-q", "-s", "-p", "no:cacheprovider", "-p", "no:randomly"], plugins=[loop]))
 

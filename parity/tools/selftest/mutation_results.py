@@ -58,7 +58,7 @@ class MutationResult(BaseModel):
     """The checkpoints that it was run on."""
     own_tests: str = ""
     """What the library's own tests say of it: ``detected``, ``passed`` or ``not executed``; empty where they were not
-    asked."""
+    run."""
     own_test: str = ""
     """The test that fails."""
 
@@ -74,7 +74,7 @@ class LibraryScore(BaseModel):
     functions: dict[str, tuple[int, int]] = {}
     """By module, the number of functions that a case executes, and of all."""
     own_tests: tuple[int, int, int] | None = None
-    """Of the library's own tests, how many were collected, pass, and are asked."""
+    """Of the library's own tests, how many were collected, pass, and are run."""
     results: list[MutationResult] = []
 
     def count(self, *outcomes: str) -> int:

@@ -27,7 +27,7 @@ from parity.judge.captured_run import CheckpointRun
 from parity.judge.checks import CHECKS
 from parity.judge.followup.cases import PARTNERS
 from parity.judge.followup.eos_cases import PLAIN
-from parity.judge.selection import MADE_OF, for_tolerances, narrowed_case
+from parity.judge.selection import for_tolerances, made_of, narrowed_case
 from parity.tools.selftest.executed import Lines, executed_lines
 from parity.tools.selftest.located import nearest
 from parity.tools.selftest.mutation_results import Fault, MutationResult, result_of
@@ -152,7 +152,7 @@ class Runner:
     def _run_cases(self, checkpoint: str, cases: Mapping[Fault, list[Key]]) -> list[MutationResult]:
         """``run`` with the cases of all faults together, each fault with the attentions of its own."""
         known = self._operations[checkpoint]
-        names = with_what_they_are_made_of({case for keys in cases.values() for _, case in keys})
+        names = with_dependencies({case for keys in cases.values() for _, case in keys})
         attentions = {fault: list(dict.fromkeys(attention for attention, _ in keys)) for fault, keys in cases.items()}
         return self.run(checkpoint, attentions, lambda case: narrowed_case(case, names) if case.name in known else case)
 
@@ -230,10 +230,9 @@ def _index(run: CheckpointRun, variant: str) -> int:
     return next(index for index, subject in run.subjects("candidate") if subject.variant == variant)
 
 
-def with_what_they_are_made_of(names: Collection[str]) -> set[str]:
+def with_dependencies(names: Collection[str]) -> set[str]:
     """Cases, and those that they are derived from or judged with; as patterns."""
-    found = {*names, *(PARTNERS[name] for name in names if name in PARTNERS)}
-    found |= {made for start, made in MADE_OF.items() if any(name.startswith(start) for name in names)}
+    found = {*names, *made_of(names), *(PARTNERS[name] for name in names if name in PARTNERS)}
     for check in CHECKS.values():
         if check.depends_on and any(fnmatchcase(name, pattern) for name in names for pattern in check.cases):
             found |= {*check.depends_on}

@@ -58,8 +58,8 @@ def figures(found: LibraryScore) -> Iterator[str]:
     if drawn:
         yield f"lines that no case executes: {found.count('not executed') / drawn:.1%} of the mutations"
     if found.own_tests is not None:
-        collected, passing, asked = found.own_tests
-        yield f"the library's own tests: {asked} are asked, of {passing} that pass and {collected} that exist"
+        collected, passing, selected = found.own_tests
+        yield f"the library's own tests: {selected} are run, of {passing} that pass and {collected} that exist"
         both, ours = _count(found, ("detected",), ("detected",)), found.count("detected")
         theirs = sum(each.own_tests == "detected" for each in found.results)
         neither = drawn - ours - theirs + both

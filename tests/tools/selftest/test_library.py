@@ -12,7 +12,7 @@ from parity.core.errors import InputError
 from parity.tools.selftest import library
 from parity.tools.selftest.library import mutate_library
 from parity.tools.selftest.mutation_results import LibraryScore, MutationResult
-from parity.tools.selftest.mutation_runs import Drawn, Runner, with_what_they_are_made_of
+from parity.tools.selftest.mutation_runs import Drawn, Runner, with_dependencies
 from parity.tools.selftest.render_library import figures, write_library
 from tests.end_to_end.conftest import shared_cache
 
@@ -46,12 +46,12 @@ def test_scores_are_of_what_changes_an_answer_and_of_what_is_executed(tmp_path):
 
 
 def test_cases_come_with_those_that_they_are_made_of():
-    assert with_what_they_are_made_of({"forward"}) == {"forward"}
-    assert with_what_they_are_made_of({"encode-decode"}) == {"encode-decode", "forward"}
-    assert with_what_they_are_made_of({"sample.plain"}) == {"sample.plain", "generate.single-row"}
-    assert with_what_they_are_made_of({"generate.bad-words"}) >= {"generate.greedy", "generate.settings"}
-    assert "generate.defaults" in with_what_they_are_made_of({"generate.perturbed-batch"})
-    assert "save.*" in with_what_they_are_made_of({"saved.hf-torch@main.safetensors.hf-torch"})
+    assert with_dependencies({"forward"}) == {"forward"}
+    assert with_dependencies({"encode-decode"}) == {"encode-decode", "forward"}
+    assert with_dependencies({"sample.plain"}) == {"sample.plain", "generate.single-row"}
+    assert with_dependencies({"generate.bad-words"}) >= {"generate.greedy", "generate.settings"}
+    assert "generate.defaults" in with_dependencies({"generate.perturbed-batch"})
+    assert "save.*" in with_dependencies({"saved.hf-torch@main.safetensors.hf-torch"})
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 from parity.backends.mutants.library_source import mutations
 from parity.capture.task import CaptureError
 from parity.core.errors import InputError
-from parity.tools.selftest.library_tests import AskedTests, OwnResult, run_library_tests
+from parity.tools.selftest.library_tests import OwnResult, SelectedTests, run_library_tests
 from parity.tools.selftest.library_tests_worker import in_fork
 
 MODULE = "textwrap"
@@ -44,7 +44,7 @@ def test_only_passing_tests_that_execute_the_line_decide(tmp_path):
     (tmp_path / "test_it.py").write_text(FILE, encoding="utf-8")
     indent, dedent, fill = in_function("indent"), in_function("dedent"), in_function("TextWrapper.fill")
     tests, *results = run_library_tests(tmp_path, ["test_it.py"], [MODULE], [*indent, dedent[0], *fill])
-    assert tests == AskedTests(collected=4, passing=2, asked=2)
+    assert tests == SelectedTests(collected=4, passing=2, selected=2)
     found = {each.mutation: each for each in results if isinstance(each, OwnResult)}
     assert list(found) == [*indent, dedent[0], *fill]
     assert found[dedent[0]].outcome == "not executed"
