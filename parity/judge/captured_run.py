@@ -287,10 +287,15 @@ class CheckpointRun:
             found.signals[spec.name] = np.inf if _is_zero_in_theory(spec) else _signal(spec, oracle, scale)
             for index, trace in answered.items():
                 if spec.name in trace.arrays:
-                    actual = trace.arrays[spec.name]
-                    actual = mean_loss(actual) if spec.kind == "loss" else actual
-                    found.errors[index][spec.name] = _measured(actual, truth, scale)
+                    found.errors[index][spec.name] = _measured(_value(trace, spec), truth, scale)
         return found
+
+    def error(self, index: int, case: str, spec: TensorSpec, oracle: Trace) -> Measured | str:
+        """The error of a subject's tensor in a case, against another trace of the oracle."""
+        trace = self.captured(index, case)
+        if spec.name not in trace.arrays or spec.name not in oracle.arrays:
+            return "is missing"
+        return _measured(_value(trace, spec), oracle.arrays[spec.name], _error_scale(spec, oracle))
 
     def noise_floor(self, subject: SubjectRecord) -> NoiseFloor:
         """The errors of conforming implementations at a subject's device, dtype and matmul precision."""
@@ -330,6 +335,11 @@ class CheckpointRun:
                 f"pip install {BACKENDS[peer].install}"
             )
         return found
+
+
+def _value(trace: Trace, spec: TensorSpec) -> np.ndarray:
+    actual = trace.arrays[spec.name]
+    return mean_loss(actual) if spec.kind == "loss" else actual
 
 
 def _error_scale(spec: TensorSpec, oracle: Trace) -> float:

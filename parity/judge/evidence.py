@@ -145,6 +145,19 @@ class Evidence:
         theirs, own = (environments[who.environment]["versions"]["transformers"] for who in (saver, self.subject))
         return Version(theirs) > Version(own)
 
+    def equals(self, case: str) -> bool:
+        """Whether every tensor of the cell's case is within tolerance of the oracle's in another case."""
+        oracle = self._run.oracle(case)
+        if oracle is None:
+            return False
+        for spec in (spec for spec in self.expected_tensors() if spec.name not in self.case.undefined):
+            error, tolerance = self._run.error(self._index, self.case.name, spec, oracle), self.tolerance(spec.name)
+            if tolerance is None or not isinstance(error, Measured):
+                return False
+            if not (error.slice <= tolerance.slice and error.element <= tolerance.element):
+                return False
+        return True
+
     def expected_tensors(self, case: str | None = None) -> list[TensorSpec]:
         """The canonical tensors that the subject must return for a case, given its capabilities."""
         lacks = set(self.subject.lacking)

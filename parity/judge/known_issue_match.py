@@ -136,8 +136,8 @@ def disagreement(entry: Entry, failure: Failure) -> str:
     """The reason why an entry that matches a failure does not carry over to it; "" if it does."""
     if failure.verdict.evidence.get("exception") is not None:
         return "" if entry.message and entry.raised_in else "the entry has no message or no frame of the exception"
-    if entry.dialect is not None or entry.ignored:
-        return ""  # the oracle reproduces the text, the scores or the distribution exactly
+    if entry.dialect is not None or entry.ignored or entry.equals:
+        return ""  # the oracle reproduces the text, the scores, the distribution or the values
     for result in failure.failed:
         if not entry.names(result):
             return f"the entry does not name {result.tensor or 'the finding'}"

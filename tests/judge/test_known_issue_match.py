@@ -130,6 +130,8 @@ def failure_of(entry: Entry, check: str, versions: dict[str, str]) -> Failure:
         evidence["dialects"] = [entry.dialect]
     if entry.ignored:
         evidence["ignored"] = entry.ignored[:1]
+    if entry.equals:
+        evidence["equals"] = [entry.equals]
     if entry.settings_lost:
         evidence["settings_held"] = {"max_length": 20}
     divergence = Divergence(tensor=shown(entry.first[0])) if entry.first else None
@@ -181,6 +183,8 @@ def second_faults(entry: Entry, failure: Failure) -> dict[str, Failure]:
         return {"rule": replace(failure, verdict=judged.model_copy(update={"evidence": {"ignored": []}}))}
     if entry.dialect:
         return {"text": replace(failure, verdict=judged.model_copy(update={"evidence": {"dialects": []}}))}
+    if entry.equals:
+        return {"values": replace(failure, verdict=judged.model_copy(update={"evidence": {"equals": []}}))}
     elsewhere = Divergence(tensor=NOWHERE)
     first = judged.model_copy(update={"first_divergence": elsewhere})
     for result in (

@@ -10,6 +10,7 @@ from parity.core.tensors import TensorSpec
 from parity.judge.checks.invariance import row_lengths
 from parity.judge.checks.registry import check
 from parity.judge.evidence import Evidence, whole
+from parity.judge.other_values import explained
 from parity.judge.results import Comparison, Finding, Result
 from parity.judge.tolerance import UNIT_ROUNDOFF
 
@@ -101,5 +102,8 @@ def _masked_keys(evidence: Evidence) -> dict[str, np.ndarray]:
 )
 def masked_head_is_zero(evidence: Evidence) -> Iterator[Result]:
     """A backend that ignores the mask returns the output of the pass without a mask."""
-    yield from evidence.against_oracle()
-    yield evidence.assert_depends_on(evidence.answer, "forward.head-masks", "forward", whole)
+    results = [
+        *evidence.against_oracle(),
+        evidence.assert_depends_on(evidence.answer, "forward.head-masks", "forward", whole),
+    ]
+    yield from explained(results, lambda: ["forward"] if evidence.equals("forward") else [])

@@ -12,6 +12,7 @@ from parity.core.model_spec import ModelSpec
 from parity.judge.captured_run import mean_loss
 from parity.judge.checks.registry import check
 from parity.judge.evidence import SELF_COMPARISON, Evidence, whole
+from parity.judge.other_values import PADDING_SEEN, explained, other_inputs
 from parity.judge.results import Comparison, Finding, Result
 
 _LABELS = "BART page, labels: indices in [0, vocab) or -100; tokens set to -100 are ignored, the loss covers the others"
@@ -27,7 +28,25 @@ _SHIFT = "BART page, decoder_input_ids; encoder-decoder page: labels are shifted
 )
 def loss_within_tolerance(evidence: Evidence) -> Iterator[Result]:
     """One number, relative to the scale of its logits, with their noise floor."""
-    yield from evidence.against_oracle("loss")
+    yield from explained(evidence.against_oracle("loss"), lambda: _equals(evidence))
+
+
+def _equals(evidence: Evidence) -> list[str]:
+    """The other losses of the oracle's logits that are within tolerance, and the other case that gives the values."""
+    oracle, tolerance = evidence.oracle().arrays, evidence.tolerance("loss")
+    found = [PADDING_SEEN] if evidence.equals(PADDING_SEEN) else []
+    if tolerance is None or evidence.answer not in oracle:
+        return found
+    return [*found, *_other_losses(evidence, oracle, tolerance.slice)]
+
+
+def _other_losses(evidence: Evidence, arrays: Mapping[str, np.ndarray], limit: float) -> Iterator[str]:
+    """The names of ``OTHER_LOSSES`` that give the returned loss from these logits."""
+    actual = float(mean_loss(evidence.trace.arrays["loss"]))
+    for name, inputs in other_inputs(evidence.model_spec, evidence.case.inputs):
+        expected = documented_loss(evidence.model_spec, arrays, inputs)
+        if abs(actual - expected) <= limit * max(evidence.scale(evidence.answer), abs(expected)):
+            yield name
 
 
 @check(
@@ -52,7 +71,8 @@ def loss_is_cross_entropy(evidence: Evidence) -> Iterator[Result]:
     error = abs(actual - expected) / max(evidence.scale(evidence.answer), abs(expected))
     worst = {"actual": actual, "expected": expected}
     limit = tolerance.times(SELF_COMPARISON).slice
-    yield Comparison("loss", error if np.isfinite(error) else float("inf"), limit, "slice", {}, worst)
+    compared = Comparison("loss", error if np.isfinite(error) else float("inf"), limit, "slice", {}, worst)
+    yield from explained([compared], lambda: list(_other_losses(evidence, arrays, limit)))
 
 
 def documented_loss(model_spec: ModelSpec, arrays: Mapping[str, np.ndarray], inputs: Mapping[str, Any]) -> float:

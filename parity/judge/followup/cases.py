@@ -40,6 +40,8 @@ from parity.judge.generated_text import (
     settings_of,
     table_of,
 )
+from parity.judge.other_values import PADDING_SEEN
+from parity.judge.tolerance import Measured
 from reference.generation import DOCUMENTED, GenerationSettings, dialect
 from reference.generation.dialect import Dialect
 from reference.generation.settings import IGNORABLE
@@ -81,8 +83,9 @@ def ties(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
 
 
 def dialects(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
-    """Where a text or a score is wrong: the oracle's text under each named dialect."""
-    return _by_checkpoint(manifest, directory, _dialect_cases)
+    """Where a text or a score is wrong: the oracle's text under each named dialect. Also the values that a wrong loss
+    may equal."""
+    return _by_checkpoint(manifest, directory, lambda run: chain(_dialect_cases(run), _value_cases(run)))
 
 
 def saves(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
@@ -228,6 +231,20 @@ def _dialect_cases(run: CheckpointRun) -> Iterator[Case]:
             label = f"{name}.as-{dialect_name.lower().replace('_', '-')}"
             yield Case(label, "generate", case.inputs, settings, notes=notes)
         yield from _held_cases(run, case)
+
+
+def _value_cases(run: CheckpointRun) -> Iterator[Case]:
+    """``PADDING_SEEN``, where a loss is out of tolerance and the case is without a decoder mask."""
+    case = run.cases.get(PADDING_SEEN.removesuffix(".padding-seen"))
+    if case is None or run.oracle(case.name) is None:
+        return
+    for index, subject in run.subjects("candidate"):
+        error, tolerance = run.errors(case.name).errors.get(index, {}).get("loss"), run.tolerance(subject, "loss")
+        if isinstance(error, Measured) and tolerance is not None and not error.slice <= tolerance.slice:
+            seen = {"decoder_attention_mask": np.ones_like(case.inputs["labels"]).tolist()}
+            notes: Notes = {"roles": ["oracle"], "of": case.name}
+            yield Case(PADDING_SEEN, case.operation, {**case.inputs, **seen}, notes=notes)
+            return
 
 
 def _tried(run: CheckpointRun) -> list[str]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from parity.core.errors import InputError
 from parity.report.export.writing import append
 
-OUTCOMES = ("detected", "survived", "no effect", "not executed")
+OUTCOMES = ("detected", "survived", "repaired", "no effect", "not executed")
 OWN_OUTCOMES = ("detected", "passed", "not executed")
 """In the library's own tests."""
 NEAR = 1
@@ -39,8 +39,9 @@ class MutationResult(BaseModel):
     operator: str
     module: str
     outcome: str
-    """``not executed``, ``detected``, ``survived`` (an answer changed, and no check failed) or ``no effect`` (every
-    answer has the same bytes, draws aside)."""
+    """``not executed``; ``detected``; ``survived`` (an answer changed, and no check failed); ``repaired`` (the same,
+    and a cell passes that has a known issue without the mutation); or ``no effect`` (every answer has the same bytes,
+    draws aside)."""
     checks: list[str] = []
     """Checks that failed."""
     case: str = ""
@@ -88,7 +89,7 @@ class LibraryScore(BaseModel):
     @property
     def score_of_executed(self) -> float:
         """The same, of all whose line is executed: those without an effect count as not detected."""
-        return self.count("detected") / max(1, self.count("detected", "survived", "no effect"))
+        return self.count("detected") / max(1, self.count("detected", "survived", "repaired", "no effect"))
 
     @property
     def located(self) -> int:

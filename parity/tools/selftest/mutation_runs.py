@@ -219,7 +219,19 @@ def _judged(fault: Fault, report: Report, answers: Mapping[tuple[str, str], str]
     )
     if not ran["cases"]:
         raise LookupError(f"{fault.name}: none of the cases that execute it was run")
-    return result_of(fault, "survived" if changes else "no effect", **ran)
+    if not changes:
+        return result_of(fault, "no effect", **ran)
+    return result_of(fault, "repaired" if _repairs(report, fault.name) else "survived", **ran)
+
+
+def _repairs(report: Report, name: str) -> bool:
+    """Whether a cell passes with the mutation that is a known issue of the unmodified library."""
+
+    def cells(mutant: str, status: str) -> set[tuple[str, str, str]]:
+        found = ((v, Variant.parse(v.variant)) for v in report.verdicts if v.status == status)
+        return {(v.check, v.case, variant.attention) for v, variant in found if variant.mutant == mutant}
+
+    return not cells(UNCHANGED, "known").isdisjoint(cells(name, "pass"))
 
 
 def _unmodified(variant: str) -> str:

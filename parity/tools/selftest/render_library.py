@@ -51,7 +51,7 @@ def figures(found: LibraryScore) -> Iterator[str]:
     changing = found.count("detected", "survived")
     if changing:
         yield f"of {changing} that change an answer: {found.score:.1%}"
-    if executed := found.count("detected", "survived", "no effect"):
+    if executed := found.count("detected", "survived", "repaired", "no effect"):
         yield f"of {executed} whose line a case executes: {found.score_of_executed:.1%}"
     if detected := found.count("detected"):
         yield f"named within {plural(NEAR, 'layer')} or step: {found.located / detected:.1%} of {detected} detected"
@@ -100,6 +100,7 @@ def _lists(found: LibraryScore) -> Iterator[tuple[str, list[MutationResult]]]:
 def _undetected(found: LibraryScore) -> Iterator[tuple[str, list[MutationResult]]]:
     titles = {
         "survived": "An answer changes, and no check fails",
+        "repaired": "A known issue of the library is gone",
         "no effect": "No answer changes",
         "not executed": "No case executes the line",
     }

@@ -27,21 +27,21 @@ def result(outcome: str, number: int = 0) -> MutationResult:
 
 
 def test_scores_are_of_what_changes_an_answer_and_of_what_is_executed(tmp_path):
-    outcomes = ["detected"] * 6 + ["survived"] * 2 + ["no effect"] * 4 + ["not executed"] * 3
+    outcomes = ["detected"] * 6 + ["survived"] * 2 + ["repaired"] + ["no effect"] * 4 + ["not executed"] * 3
     results = [result(outcome, number) for number, outcome in enumerate(outcomes)]
     functions, population = {BART: (3, 4)}, {BART: 90}
     found = LibraryScore(library="hf-torch", seed=5, population=population, functions=functions, results=results)
-    assert found.score == 6 / 8 and found.score_of_executed == 6 / 12
+    assert found.score == 6 / 8 and found.score_of_executed == 6 / 13
     assert list(figures(found)) == [
-        "6 of 15 mutations detected (seed 5)",
+        "6 of 16 mutations detected (seed 5)",
         "of 8 that change an answer: 75.0%",
-        "of 12 whose line a case executes: 50.0%",
+        "of 13 whose line a case executes: 46.2%",
         "named within 1 layer or step: 33.3% of 6 detected",
-        "lines that no case executes: 20.0% of the mutations",
+        "lines that no case executes: 18.8% of the mutations",
     ]
     write_library(found, tmp_path / "table.md", "parity selftest --library hf-torch")
     text = (tmp_path / "table.md").read_text(encoding="utf-8")
-    assert f"| {BART} | 3 of 4 | 90 | 15 | 6 | 2 | 4 | 3 |" in text
+    assert f"| {BART} | 3 of 4 | 90 | 16 | 6 | 2 | 1 | 4 | 3 |" in text
     assert "## No answer changes (4)" in text and f"- `{BART}-6`" in text
 
 
