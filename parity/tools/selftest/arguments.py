@@ -57,7 +57,7 @@ _IN_ALL = ("bart-odd", "bart-bare", "bart-labels", "bert2bert")
 FRAMEWORKS = {
     "torch": Classes("PyTorch", "", "forward", (*_IN_ALL, "bart-span", "bart-causal", "wav2vec2-bert")),
     "tensorflow": Classes("TensorFlow", "TF", "call", _IN_ALL),
-    "flax": Classes("Flax", "Flax", "__call__", (*_IN_ALL, "bart-span", "bart-causal", "wav2vec2-bert")),
+    "jax": Classes("Flax", "Flax", "__call__", (*_IN_ALL, "bart-span", "bart-causal", "wav2vec2-bert")),
 }
 TABLES = {
     backend: FRAMEWORKS[framework] for framework in FRAMEWORKS for backend in library_backends(framework=framework)[:1]

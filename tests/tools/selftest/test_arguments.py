@@ -78,6 +78,10 @@ def test_every_argument_of_a_call_and_every_setting_is_in_the_table_or_left_out(
     assert {"num_beams", "repetition_penalty", "prefix_allowed_tokens_fn"} <= named
 
 
+def test_every_library_of_the_three_frameworks_has_a_table():
+    assert set(TABLES) == set(LIBRARIES)
+
+
 def test_the_table_says_by_what_an_argument_is_judged_or_why_it_is_not(monkeypatch):
     def result(argument, outcome, **more):
         about = {"text": "", "operator": "ignored argument", "module": "BartModel.forward"}
