@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from reference.config import CONFIG_FILE, Config, read_config, vocabulary_of
+from reference.config import CONFIG_FILE, Config, EncoderDecoderConfig, SpeechConfig, read_config, vocabulary_of
 from reference.config.tokens import usable
 from reference.generation import (
     GENERATION_FILE,
@@ -21,6 +21,7 @@ from reference.generation import (
     shown,
     stored_settings,
 )
+from reference.generation.settings import OF_SOURCE
 
 NOT_FOLLOWED = "not_followed"
 """Key of the settings in force that maps unjudged settings to their reasons."""
@@ -86,6 +87,9 @@ def generation_in_force(path: Path, positions: int) -> dict[str, Any]:
             not_read.append(name)
             found[name] = _stand_in(name, config, positions)
     reasons |= {name: f"{location}: {why}" for name, why in _not_judged(settings)}
+    if isinstance(config, EncoderDecoderConfig) and isinstance(config.encoder, SpeechConfig):
+        why = "which depends on the tokens of the source, and the source is audio"
+        reasons |= {name: f"{location}: {name} is {getattr(settings, name)}, {why}" for name in settings.reads_source}
     reasons = {**_unbounded_beside(path, config, positions), **reasons}
     in_force = settings.to_dict()
     if location.name == GENERATION_FILE and stored.get(FROM_MODEL_CONFIG):
@@ -153,6 +157,8 @@ def switched_off(generation: Mapping[str, Any]) -> dict[str, Any]:
             found[name] = _NOT_JUDGED[name]
         elif name == "eos_token_id" and isinstance(generation[name], list):
             found[name] = generation[name][0]
+        elif name in OF_SOURCE:
+            found[name] = getattr(GenerationSettings, name)
         elif name in NEUTRAL_ARGUMENTS and name not in _NOT_EVERYWHERE:
             found[name] = NEUTRAL_ARGUMENTS[name]
     reasons = generation.get(NOT_FOLLOWED, ())

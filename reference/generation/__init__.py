@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from reference.generation.decoder import Decoder
 from reference.generation.dialect import DOCUMENTED, Dialect
-from reference.generation.generate import Generated, generate
+from reference.generation.generate import Generated, generate, repeated_sources
 from reference.generation.judging import TokenDraws, TokenScores, score_draws, score_tokens
 from reference.generation.processors import log_softmax, processed
 from reference.generation.reachable import Outcome, Reachable, reachable
@@ -47,6 +47,7 @@ __all__ = [
     "log_softmax",
     "processed",
     "reachable",
+    "repeated_sources",
     "score_draws",
     "score_tokens",
     "settings_in_config",

@@ -110,6 +110,14 @@ class Renormalisation(Enum):
     NEVER = "never"
 
 
+class EncoderPenalty(Enum):
+    """The effect of ``encoder_repetition_penalty``."""
+
+    EACH_ROW = "each row by the tokens of its own source"
+    FIRST_ROWS = "the first rows of the batch, one for each source, by the sources in their order; no other row"
+    IGNORED = "none"
+
+
 class Effect(Enum):
     """The effect of a setting that some implementations accept and do not apply."""
 
@@ -136,6 +144,8 @@ class Dialect:
     no_repeat_ngram: NoRepeatNgram = NoRepeatNgram.COUNTS
     renormalisation: Renormalisation = Renormalisation.AS_SET
     repetition_penalty: Effect = Effect.AS_DOCUMENTED
+    encoder_repetition_penalty: EncoderPenalty = EncoderPenalty.EACH_ROW
+    encoder_no_repeat_ngram: Effect = Effect.AS_DOCUMENTED
     bad_words: Effect = Effect.AS_DOCUMENTED
     sequence_bias: Effect = Effect.AS_DOCUMENTED
     exponential_decay: Effect = Effect.AS_DOCUMENTED
@@ -163,16 +173,27 @@ DOCUMENTED = Dialect()
 - ``min_new_tokens``: "the minimum numbers of tokens to generate"; it overrides ``min_length``.
 - ``no_repeat_ngram``: "all ngrams of that size can only occur once".
 - ``renormalisation``: ``renormalize_logits``, False by default.
-- ``repetition_penalty``, ``bad_words``, ``sequence_bias``, ``exponential_decay``: the settings ``repetition_penalty``,
-  ``bad_words_ids``, ``sequence_bias`` and ``exponential_decay_length_penalty``, documented for every framework.
+- ``encoder_repetition_penalty``: "an exponential penalty on sequences that are not in the original input", so each text
+  has its own.
+- ``repetition_penalty``, ``encoder_no_repeat_ngram``, ``bad_words``, ``sequence_bias``, ``exponential_decay``: the
+  settings ``repetition_penalty``, ``encoder_no_repeat_ngram_size``, ``bad_words_ids``, ``sequence_bias`` and
+  ``exponential_decay_length_penalty``, documented for every framework.
 - Ties are not documented: the earlier beam first, then the lower token id; an older finished one before an equal new
   one.
 """
 
-TORCH_4_37 = Dialect(bound=Bound.BEST_CANDIDATE, unfinished=Unfinished.COMPETE_IF_OPEN)
+TORCH_4_37 = Dialect(
+    bound=Bound.BEST_CANDIDATE,
+    unfinished=Unfinished.COMPETE_IF_OPEN,
+    encoder_repetition_penalty=EncoderPenalty.FIRST_ROWS,
+)
 """transformers 4.37.2, PyTorch (``beam_search.py``: ``BeamSearchScorer``, ``BeamHypotheses.is_done``)."""
 
-TORCH_4_57 = Dialect(padding=Padding.END_IF_PAD_IS_ZERO, default_max_length=DefaultMaxLength.MORE_UNLESS_PASSED)
+TORCH_4_57 = Dialect(
+    padding=Padding.END_IF_PAD_IS_ZERO,
+    default_max_length=DefaultMaxLength.MORE_UNLESS_PASSED,
+    encoder_repetition_penalty=EncoderPenalty.FIRST_ROWS,
+)
 """transformers 4.57.6, PyTorch (``utils.py``: ``_beam_search``, ``_prepare_generated_length``)."""
 
 TORCH_5_23 = Dialect(padding=Padding.END_IF_PAD_IS_ZERO, default_max_length=DefaultMaxLength.MORE_UNLESS_GIVEN)
@@ -183,6 +204,8 @@ TF = Dialect(
     unfinished=Unfinished.LAST_RESORT,
     min_new_tokens=MinNewTokens.IGNORED,
     renormalisation=Renormalisation.NEVER,
+    encoder_repetition_penalty=EncoderPenalty.IGNORED,
+    encoder_no_repeat_ngram=Effect.IGNORED,
     sequence_bias=Effect.IGNORED,
     exponential_decay=Effect.IGNORED,
 )
@@ -198,6 +221,8 @@ FLAX_4_37 = Dialect(
     no_repeat_ngram=NoRepeatNgram.IGNORED,
     renormalisation=Renormalisation.NEVER,
     repetition_penalty=Effect.IGNORED,
+    encoder_repetition_penalty=EncoderPenalty.IGNORED,
+    encoder_no_repeat_ngram=Effect.IGNORED,
     bad_words=Effect.IGNORED,
     sequence_bias=Effect.IGNORED,
     exponential_decay=Effect.IGNORED,

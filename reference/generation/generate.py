@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from reference.generation.decoder import Decoder
-from reference.generation.dialect import DOCUMENTED, Dialect
-from reference.generation.processors import log_softmax, processed, ruled
+from reference.generation.dialect import DOCUMENTED, Dialect, EncoderPenalty
+from reference.generation.processors import Sources, SourceTokens, log_softmax, processed, ruled
 from reference.generation.sampling import Draws, bounds, checked_numbers, drawn, interval, margin
 from reference.generation.search import Hypothesis, Search, advance, goes_on, started
 from reference.generation.settings import GenerationSettings, conflict
@@ -35,7 +35,7 @@ class Generated:
     """float64 [rows, steps]: the change of the difference of two scores that leads to another choice. Greedy: the lead
     over the runner-up. Beam search: the smallest gap that decides the source's beams. Sampling: the change that moves
     the number over a bound of its token, or other tokens into ``top_k`` or ``top_p``. Measured after
-    ``repetition_penalty``. Infinite where there was no choice or the row had ended."""
+    the penalties of repetition. Infinite where there was no choice or the row had ended."""
     hypotheses: tuple[tuple[Hypothesis, ...], ...] = ()
     """For each source all stored finished hypotheses, best first; empty without beam search."""
     draws: Draws | None = None
@@ -48,6 +48,7 @@ def generate(
     settings: GenerationSettings,
     dialect: Dialect = DOCUMENTED,
     uniforms: np.ndarray | None = None,
+    sources: SourceTokens | None = None,
 ) -> Generated:
     """Generates text as ``generate`` is documented: sampling if ``do_sample`` is set, greedy search if ``num_beams`` is
     1, else beam search.
@@ -56,23 +57,43 @@ def generate(
         batch: the number of sources that the decoder was set to.
         uniforms: numbers in [0, 1) for sampling, float64 [steps, rows], one step for each token that a text may have
             (``uniform_numbers`` creates them from a seed). Required if ``do_sample`` is set, otherwise ignored.
+        sources: the tokens of each source, padding included, which ``encoder_repetition_penalty`` and
+            ``encoder_no_repeat_ngram_size`` depend on; None if it is not text.
 
     Raises:
-        ValueError: the logits have NaN, every token is forbidden at some step, fewer texts are possible than are to be
-            returned, settings contradict each other, or the uniform numbers are missing, too few or out of range.
+        ValueError: the logits have NaN, a setting depends on the tokens of the sources and there are none, every token
+            is forbidden at some step, fewer texts are possible than are to be returned, settings contradict each other,
+            or the uniform numbers are missing, too few or out of range.
     """
     if (found := conflict(settings)) is not None:
         raise ValueError(found[1])
     settings = settings.resolved(dialect)
     if settings.num_beams > 1:
-        return _beams(decoder, batch, settings, dialect)
+        return _beams(decoder, batch, settings, dialect, repeated_sources(sources, settings.num_beams, dialect))
     rows, steps = batch * settings.num_return_sequences, settings.max_length - 1
     numbers = checked_numbers(uniforms, steps, rows) if settings.do_sample else None
-    return _one_by_one(decoder, settings, dialect, numbers)
+    expanded = repeated_sources(sources, settings.num_return_sequences, dialect)
+    return _one_by_one(decoder, settings, dialect, numbers, expanded)
+
+
+def repeated_sources(
+    sources: SourceTokens | None, rows_per_source: int, dialect: Dialect = DOCUMENTED
+) -> Sources | None:
+    """The sources of a batch in which each has several rows."""
+    if sources is None:
+        return None
+    each = [list(source) for source in sources for _ in range(rows_per_source)]
+    if dialect.encoder_repetition_penalty is EncoderPenalty.FIRST_ROWS:
+        return Sources(each, [*map(list, sources), *[[]] * (len(each) - len(sources))])
+    return Sources(each, each)
 
 
 def _one_by_one(
-    decoder: Decoder, settings: GenerationSettings, dialect: Dialect, numbers: np.ndarray | None
+    decoder: Decoder,
+    settings: GenerationSettings,
+    dialect: Dialect,
+    numbers: np.ndarray | None,
+    sources: Sources | None,
 ) -> Generated:
     """Generates token by token: sampled if numbers are given, else the best."""
     rows, fill = decoder.start(settings.num_return_sequences), settings.fill(dialect)
@@ -80,7 +101,8 @@ def _one_by_one(
     tokens = np.full((rows, 1), settings.decoder_start_token_id, dtype=np.int64)
     open_, lengths, steps = np.ones(rows, dtype=bool), np.ones(rows, dtype=np.int64), []
     while open_.any() and tokens.shape[1] < settings.max_length:
-        scores = rules(checked(decoder.logits(tokens[:, -1]))[open_], tokens[open_], settings)
+        here = None if sources is None else sources.rows(np.flatnonzero(open_))
+        scores = rules(checked(decoder.logits(tokens[:, -1]))[open_], tokens[open_], settings, here)
         check_allowed(scores.max(axis=-1), tokens.shape[1])
         step = [np.full(rows, fill), np.full(rows, np.inf), np.zeros(rows), np.ones(rows)]
         choice = _best(scores) if numbers is None else _drawn(scores, numbers[len(steps), open_], settings)
@@ -118,7 +140,9 @@ def leads(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return best, np.subtract(top, second, out=np.full(top.shape, np.inf), where=np.isfinite(second))
 
 
-def _beams(decoder: Decoder, batch: int, settings: GenerationSettings, dialect: Dialect) -> Generated:
+def _beams(
+    decoder: Decoder, batch: int, settings: GenerationSettings, dialect: Dialect, sources: Sources | None
+) -> Generated:
     rows_per_source, fill = settings.num_beams, settings.fill(dialect)
     rows = decoder.start(rows_per_source)
     searches, margins = [started(settings)] * batch, []
@@ -127,7 +151,9 @@ def _beams(decoder: Decoder, batch: int, settings: GenerationSettings, dialect: 
         log_probs = log_softmax(checked(decoder.logits(tokens)))
         for row, search in enumerate(searches):
             if going[row]:
-                searches[row] = step(search, log_probs[row * rows_per_source :], settings, dialect)
+                first = row * rows_per_source
+                here = None if sources is None else sources.rows(range(first, first + len(search.beams)))
+                searches[row] = step(search, log_probs[first:], settings, dialect, here)
         margins.append([search.margin if on else np.inf for search, on in zip(searches, going, strict=True)])
         parents, tokens = _rows(searches, going, rows_per_source, fill)
         decoder.reorder(parents)
@@ -147,10 +173,20 @@ def _returned(row: int, search: Search, wanted: int) -> tuple[Hypothesis, ...]:
     return search.finished[:wanted]
 
 
-def step(search: Search, log_probs: np.ndarray, settings: GenerationSettings, dialect: Dialect) -> Search:
-    """One source's next state from the log-probabilities of its rows, of which the first are its open beams."""
+def step(
+    search: Search,
+    log_probs: np.ndarray,
+    settings: GenerationSettings,
+    dialect: Dialect,
+    sources: Sources | None = None,
+) -> Search:
+    """One source's next state from the log-probabilities of its rows, of which the first are its open beams.
+
+    Args:
+        sources: of its open beams.
+    """
     texts = np.array([beam.tokens for beam in search.beams], dtype=np.int64)
-    scores = processed(log_probs[: len(texts)], texts, settings)
+    scores = processed(log_probs[: len(texts)], texts, settings, sources)
     check_allowed(scores.max(axis=-1).max(keepdims=True), search.length)
     return advance(search, scores, settings, dialect)
 

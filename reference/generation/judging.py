@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from reference.generation.dialect import DOCUMENTED, Dialect
-from reference.generation.generate import check_allowed, checked, leads
-from reference.generation.processors import log_softmax, processed, ruled
+from reference.generation.generate import check_allowed, checked, leads, repeated_sources
+from reference.generation.processors import Sources, SourceTokens, log_softmax, processed, ruled
 from reference.generation.sampling import bounds, checked_numbers, drawn, interval, margin
 from reference.generation.search import penalty
 from reference.generation.settings import GenerationSettings
@@ -54,7 +54,11 @@ class TokenDraws:
 
 
 def score_tokens(
-    logits: np.ndarray, sequences: np.ndarray, settings: GenerationSettings, dialect: Dialect = DOCUMENTED
+    logits: np.ndarray,
+    sequences: np.ndarray,
+    settings: GenerationSettings,
+    dialect: Dialect = DOCUMENTED,
+    sources: SourceTokens | None = None,
 ) -> TokenScores:
     """Scores given texts under the settings they were generated with.
 
@@ -64,17 +68,20 @@ def score_tokens(
     Args:
         logits: float64 [rows, tgt, vocab]; step t has seen ``sequences[:, : t + 1]``.
         sequences: int64 [rows, tgt + 1], the start token first; tokens after a row's end are ignored.
+        sources: the tokens of each row's source, for settings that depend on them; None if it is not text.
 
     Raises:
         ValueError: the shapes do not match, or the logits have NaN at a step that is scored.
     """
     settings, counted = settings.resolved(dialect), _counted(logits, sequences, settings)
+    each = repeated_sources(sources, 1)
     rows, steps, _ = logits.shape
     taken, best, lead = np.zeros((rows, steps)), np.zeros((rows, steps)), np.full((rows, steps), np.inf)
     best_id = np.full((rows, steps), -1, dtype=np.int64)
     for t in range(steps):
         on = counted[:, t]
-        scores = _scores(checked(logits[on, t]), sequences[on, : t + 1], settings)
+        here = None if each is None else each.rows(np.flatnonzero(on))
+        scores = _scores(checked(logits[on, t]), sequences[on, : t + 1], settings, here)
         best_id[on, t], lead[on, t] = leads(scores)
         best[on, t], taken[on, t] = scores.max(axis=-1), scores[np.arange(on.sum()), sequences[on, t + 1]]
     # Summed one after the other, as in the search, so that equal scores have equal sums.
@@ -91,6 +98,7 @@ def score_draws(
     uniforms: np.ndarray,
     settings: GenerationSettings,
     dialect: Dialect = DOCUMENTED,
+    sources: SourceTokens | None = None,
 ) -> TokenDraws:
     """The tokens that uniform numbers select after each prefix of given texts, and their distance from the texts'
     tokens.
@@ -99,6 +107,7 @@ def score_draws(
         logits: float64 [rows, tgt, vocab]; step t has seen ``sequences[:, : t + 1]``.
         sequences: int64 [rows, tgt + 1], the start token first; tokens after a row's end are ignored.
         uniforms: float64 [steps, rows], the numbers from which the texts were supposedly sampled.
+        sources: as for ``score_tokens``.
 
     Raises:
         ValueError: the shapes do not match, a number is out of range, the settings do not sample, or the logits have
@@ -109,10 +118,12 @@ def score_draws(
     settings, counted = settings.resolved(dialect), _counted(logits, sequences, settings)
     rows, steps = counted.shape
     numbers = checked_numbers(uniforms, steps, rows)
+    each = repeated_sources(sources, 1)
     found = [np.full((rows, steps), value) for value in (-1, 0.0, np.inf, np.inf)]
     for t in range(steps):
         on = counted[:, t]
-        scores = ruled(checked(logits[on, t]), sequences[on, : t + 1], settings)
+        here = None if each is None else each.rows(np.flatnonzero(on))
+        scores = ruled(checked(logits[on, t]), sequences[on, : t + 1], settings, here)
         check_allowed(scores.max(axis=-1, initial=-np.inf), t + 1)
         warped_scores, warping_lead = warped(scores, settings)
         upper, number = bounds(warped_scores), numbers[t, on]
@@ -140,6 +151,8 @@ def _counted(logits: np.ndarray, sequences: np.ndarray, settings: GenerationSett
     return np.column_stack((np.ones((len(ended), min(ended.shape[1], 1)), dtype=bool), ended[:, :-1] == 0))
 
 
-def _scores(logits: np.ndarray, tokens: np.ndarray, settings: GenerationSettings) -> np.ndarray:
+def _scores(
+    logits: np.ndarray, tokens: np.ndarray, settings: GenerationSettings, sources: Sources | None
+) -> np.ndarray:
     settings = replace(settings, renormalize_logits=settings.renormalize_logits or settings.do_sample)
-    return processed(logits if settings.num_beams == 1 else log_softmax(logits), tokens, settings)
+    return processed(logits if settings.num_beams == 1 else log_softmax(logits), tokens, settings, sources)

@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from reference.generation.settings import GenerationSettings
 from reference.generation.warpers import warped
+
+SourceTokens = Sequence[Sequence[int]] | np.ndarray
+"""The tokens of each source, padding included."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The tokens of the source of each row, padding included, as the two settings read them that depend on it.
+
+    Attributes:
+        repeated: for ``encoder_no_repeat_ngram_size``.
+        raised: for ``encoder_repetition_penalty``; an empty row is not changed.
+    """
+
+    repeated: Sequence[Sequence[int]]
+    raised: Sequence[Sequence[int]]
+
+    def rows(self, rows: Sequence[int]) -> Sources:
+        """Those of these rows, in this order."""
+        return Sources([self.repeated[row] for row in rows], [self.raised[row] for row in rows])
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -16,19 +39,25 @@ def log_softmax(logits: np.ndarray) -> np.ndarray:
     return shifted
 
 
-def processed(scores: np.ndarray, tokens: np.ndarray, settings: GenerationSettings) -> np.ndarray:
+def processed(
+    scores: np.ndarray, tokens: np.ndarray, settings: GenerationSettings, sources: Sources | None = None
+) -> np.ndarray:
     """The scores of the next token under all settings: ``ruled``, then ``warped`` for sampling.
 
     Args:
         scores: float64 [rows, vocab]; log-probabilities in beam search, else logits.
         tokens: int64 [rows, length], each row's text so far, the start token first.
         settings: resolved ones.
+        sources: of each row; None for a model whose source is not text.
 
     Returns:
         float64 [rows, vocab]: -inf where a token is forbidden. With ``renormalize_logits`` they are normalised again
         "after applying all the logits processors".
+
+    Raises:
+        ValueError: a setting depends on the source, and there is none.
     """
-    scores = ruled(scores, tokens, settings)
+    scores = ruled(scores, tokens, settings, sources)
     if settings.do_sample or settings.renormalize_logits:
         allowed = ~np.isneginf(scores).all(axis=-1)
         if settings.do_sample:
@@ -38,24 +67,35 @@ def processed(scores: np.ndarray, tokens: np.ndarray, settings: GenerationSettin
     return scores
 
 
-def ruled(scores: np.ndarray, tokens: np.ndarray, settings: GenerationSettings) -> np.ndarray:
+def ruled(
+    scores: np.ndarray, tokens: np.ndarray, settings: GenerationSettings, sources: Sources | None = None
+) -> np.ndarray:
     """The scores under the documented processors, in the order in which the library lists them.
 
     A single end token in ``bad_words_ids`` is ignored, as in transformers 4.57.6 (``NoBadWordsLogitsProcessor``): no
     text could end.
 
-    Args and result as ``processed``; where tokens are forced, 0 for them and -inf for the others.
+    Args, result and errors as ``processed``; where tokens are forced, 0 for them and -inf for the others.
     """
     scores = np.array(scores, dtype=np.float64)
+    if sources is None and settings.reads_source:
+        raise ValueError(f"{settings.reads_source[0]} is set, and the source has no tokens")
     length = tokens.shape[1]
     for word, bias in settings.sequence_bias or ():
         scores[completing(word, tokens), word[-1]] += bias
+    if sources is not None and settings.encoder_repetition_penalty != 1:
+        for row, source in enumerate(sources.raised):
+            # "Tokens that are not in the original input" are penalised by raising the score of those that are.
+            scores[row] = penalised(scores[row], np.array(source, np.int64), 1 / settings.encoder_repetition_penalty)
     if settings.repetition_penalty != 1:
         scores = penalised(scores, tokens, settings.repetition_penalty)
     if settings.no_repeat_ngram_size:
         for row, text in enumerate(tokens.tolist()):
             text = text if settings.start_in_ngrams else text[1:]
             scores[row, repeated(text, settings.no_repeat_ngram_size)] = -np.inf
+    if sources is not None and settings.encoder_no_repeat_ngram_size:
+        for row, (text, source) in enumerate(zip(tokens.tolist(), sources.repeated, strict=True)):
+            scores[row, following(text, source, settings.encoder_no_repeat_ngram_size)] = -np.inf
     for word in settings.bad_words_ids or ():
         if word not in [(end,) for end in settings.ends]:
             scores[completing(word, tokens), word[-1]] = -np.inf
@@ -111,10 +151,16 @@ def penalised(scores: np.ndarray, tokens: np.ndarray, penalty: float) -> np.ndar
 
 def repeated(text: list[int], size: int) -> list[int]:
     """Tokens that would complete an n-gram of length ``size`` that the text already has ("can only occur once")."""
+    return following(text, text, size)
+
+
+def following(text: Sequence[int], source: Sequence[int], size: int) -> list[int]:
+    """Tokens that would complete an n-gram of length ``size`` that the source has: ``encoder_no_repeat_ngram_size``,
+    "all ngrams of that size that occur in the encoder_input_ids cannot occur in the decoder_input_ids"."""
     if len(text) + 1 < size:
         return []
-    last = text[len(text) - size + 1 :]
-    return [text[i + size - 1] for i in range(len(text) - size + 1) if text[i : i + size - 1] == last]
+    source, last = list(source), list(text[len(text) - size + 1 :])
+    return [source[i + size - 1] for i in range(len(source) - size + 1) if source[i : i + size - 1] == last]
 
 
 def _only(tokens: tuple[int, ...], scores: np.ndarray) -> np.ndarray:

@@ -9,8 +9,8 @@ import numpy as np
 
 from reference.generation.choices import Ranked, choices
 from reference.generation.dialect import DOCUMENTED, Dialect, Stop
-from reference.generation.generate import checked
-from reference.generation.processors import log_softmax, processed
+from reference.generation.generate import checked, repeated_sources
+from reference.generation.processors import SourceTokens, log_softmax, processed
 from reference.generation.search import Hypothesis, Search, started, successors
 from reference.generation.settings import GenerationSettings
 
@@ -44,6 +44,7 @@ def reachable(
     tolerance: float = 0.0,
     limit: int = 64,
     steps: int | None = None,
+    source: Sequence[int] | np.ndarray | None = None,
 ) -> Reachable:
     """Results that one source could have had if scores differed by less than ``tolerance``.
 
@@ -58,6 +59,7 @@ def reachable(
         limit: the maximum number of states per length.
         steps: the number of tokens that the batch generated, for dialects that stop a batch as a whole; None for a
             batch of one source.
+        source: its tokens, for settings that depend on them; None if it is not text.
 
     Raises:
         ValueError: the scorer returns NaN, or the settings sample text, so that there is no search.
@@ -65,15 +67,15 @@ def reachable(
     if settings.do_sample:
         raise ValueError("do_sample is set: sampled text is not the result of a search")
     settings = settings.resolved(dialect)
-    cached_scores = _remembered(scorer)
+    cached_scores, sources = _remembered(scorer), None if source is None else [list(source)]
     if settings.num_beams == 1:
-        return _greedy(cached_scores, settings, tolerance, limit)
+        return _greedy(cached_scores, settings, tolerance, limit, sources)
     frontier, over, exhausted = {started(settings): 0.0}, {}, False
     while frontier:
         following: dict[Search, float] = {}
         for search, turned in frontier.items():
             exhausted |= _follow(
-                search, turned, cached_scores, (settings, dialect, tolerance, limit, steps), following, over
+                search, turned, cached_scores, (settings, dialect, tolerance, limit, steps, sources), following, over
             )
         exhausted |= len(following) > limit
         frontier = dict(sorted(following.items(), key=lambda item: item[1])[:limit])
@@ -93,9 +95,10 @@ def _follow(
     over: dict[Search, float],
 ) -> bool:
     """Adds the successors of a state to the open or the finished states; returns whether some were dropped."""
-    settings, dialect, tolerance, limit, steps = how
+    settings, dialect, tolerance, limit, steps, sources = how
     texts = [beam.tokens for beam in search.beams]
-    scores = processed(log_softmax(cached_scores(texts)), np.array(texts), settings)
+    each = repeated_sources(sources, len(texts))
+    scores = processed(log_softmax(cached_scores(texts)), np.array(texts), settings, each)
     for found, (after, more) in enumerate(successors(search, scores, settings, dialect, tolerance, limit)):
         if found > limit * limit:
             return True
@@ -115,13 +118,19 @@ def _results(search: Search, settings: GenerationSettings, tolerance: float) -> 
         yield from ((search.finished[rank], turned) for rank in sorted(best))
 
 
-def _greedy(cached_scores: Scorer, settings: GenerationSettings, tolerance: float, limit: int) -> Reachable:
+def _greedy(
+    cached_scores: Scorer,
+    settings: GenerationSettings,
+    tolerance: float,
+    limit: int,
+    sources: SourceTokens | None,
+) -> Reachable:
     frontier: dict[tuple[int, ...], float] = {(settings.start,): 0.0}
     results, exhausted = {}, False
     while frontier:
         following: dict[tuple[int, ...], float] = {}
         for text, turned in frontier.items():
-            scores = processed(cached_scores([text]), np.array([text]), settings)[0]
+            scores = processed(cached_scores([text]), np.array([text]), settings, repeated_sources(sources, 1))[0]
             best = scores.max()
             near = np.flatnonzero((best - scores < tolerance) | (np.arange(len(scores)) == scores.argmax()))
             for token in near.tolist():

@@ -14,6 +14,7 @@ from reference.generation.dialect import (
     DefaultMaxLength,
     Dialect,
     Effect,
+    EncoderPenalty,
     MinLength,
     MinNewTokens,
     NoRepeatNgram,
@@ -36,6 +37,8 @@ NOT_SETTINGS = ("passed", "stored", "start_in_ngrams")
 """Fields of ``GenerationSettings`` that are no documented settings."""
 FURTHER = (
     "repetition_penalty",
+    "encoder_repetition_penalty",
+    "encoder_no_repeat_ngram_size",
     "renormalize_logits",
     "suppress_tokens",
     "begin_suppress_tokens",
@@ -46,11 +49,15 @@ FURTHER = (
 """Fields that forbid or reweight tokens, besides those of the documented examples."""
 IGNORABLE = {
     "repetition_penalty": "repetition_penalty",
+    "encoder_repetition_penalty": "encoder_repetition_penalty",
+    "encoder_no_repeat_ngram": "encoder_no_repeat_ngram_size",
     "bad_words": "bad_words_ids",
     "sequence_bias": "sequence_bias",
     "exponential_decay": "exponential_decay_length_penalty",
 }
 """By choice of a dialect, the setting that may have no effect."""
+OF_SOURCE = ("encoder_repetition_penalty", "encoder_no_repeat_ngram_size")
+"""Fields whose effect depends on the source's tokens."""
 OLD_FORCED_BEGIN = "force_bos_token_to_be_generated"
 
 
@@ -89,6 +96,8 @@ class GenerationSettings:
     epsilon_cutoff: int | float = 0.0
     eta_cutoff: int | float = 0.0
     repetition_penalty: int | float = 1.0
+    encoder_repetition_penalty: int | float = 1.0
+    encoder_no_repeat_ngram_size: int = 0
     renormalize_logits: bool = False
     num_return_sequences: int = 1
     suppress_tokens: tuple[int, ...] | None = None
@@ -196,14 +205,21 @@ class GenerationSettings:
     def gain(self) -> float:
         """The largest factor by which the processors increase the difference of two scores of a token.
 
-        ``repetition_penalty`` multiplies or divides a score, and ``exponential_decay_length_penalty`` adds up to
+        The two penalties of repetition multiply or divide a score, and ``exponential_decay_length_penalty`` adds up to
         ``factor ** n - 1`` times the size of an end token's. The others shift or forbid. For resolved settings.
         """
-        gain = max(1.0, self.repetition_penalty, 1 / self.repetition_penalty)
+        gain = 1.0
+        for penalty in (self.repetition_penalty, self.encoder_repetition_penalty):
+            gain *= max(1.0, penalty, 1 / penalty)
         if self.exponential_decay_length_penalty is not None:
             start, factor = self.exponential_decay_length_penalty
             gain *= max(1.0, factor ** max(0, self.max_length - 2 - start))
         return float(gain)
+
+    @property
+    def reads_source(self) -> tuple[str, ...]:
+        """The names among ``OF_SOURCE`` that have an effect."""
+        return tuple(name for name in self.further if name in OF_SOURCE)
 
     @property
     def further(self) -> tuple[str, ...]:
@@ -233,7 +249,7 @@ class GenerationSettings:
         ignored = {
             setting: getattr(GenerationSettings, setting)
             for choice, setting in IGNORABLE.items()
-            if getattr(dialect, choice) is Effect.IGNORED
+            if getattr(dialect, choice) in (Effect.IGNORED, EncoderPenalty.IGNORED)
         }
         renormalised = self.renormalize_logits or dialect.renormalisation is Renormalisation.ALWAYS
         early = self.early_stopping

@@ -27,6 +27,7 @@ _COUNTS = {
     "min_length": 0,
     "num_beams": 1,
     "no_repeat_ngram_size": 0,
+    "encoder_no_repeat_ngram_size": 0,
     "num_return_sequences": 1,
     "max_new_tokens": 1,
     "min_new_tokens": 0,
@@ -35,8 +36,6 @@ _SWITCHES = ("do_sample", "renormalize_logits")
 _NEUTRAL = {
     "num_beam_groups": (1,),
     "diversity_penalty": (0,),
-    "encoder_repetition_penalty": (1,),
-    "encoder_no_repeat_ngram_size": (0,),
     "force_words_ids": (),
     "constraints": (),
     "forced_decoder_ids": ([],),
@@ -50,6 +49,8 @@ _NEUTRAL = {
 }
 """Documented fields that affect the text but are not implemented, with the values at which they have no effect."""
 
+PENALTIES = ("repetition_penalty", "encoder_repetition_penalty")
+"""Fields that divide or multiply a score."""
 SHARES = ("top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
 """Fields of sampling that are probabilities, or a factor of one."""
 
@@ -105,8 +106,8 @@ def check_value(name: str, value: Any, location: Path | str) -> None:
         raise SettingError(location, f"{name} is {shown(value)}, not a finite number", name)
     if name == "top_k" and not _whole(value):
         raise SettingError(location, f"top_k is {shown(value)}, not an integer", name)
-    if name == "repetition_penalty" and not (_finite(value) and value > 0):
-        raise SettingError(location, f"repetition_penalty is {shown(value)}, not a finite number above 0", name)
+    if name in PENALTIES and not (_finite(value) and value > 0):
+        raise SettingError(location, f"{name} is {shown(value)}, not a finite number above 0", name)
     if name == "early_stopping" and value is not True and value is not False and value != "never":
         raise SettingError(location, f"early_stopping is {shown(value)}, not true, false or 'never'", name)
     if name in LISTS and not (_several(value) and all(_token(token) for token in value)):

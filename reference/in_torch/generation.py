@@ -73,4 +73,5 @@ def generate(
         ValueError: ``max_length`` exceeds the number of positions of the model.
     """
     capacity = settings.resolved(dialect).max_length
-    return search(CachedDecoder(model, inputs, capacity), len(inputs[model.main_input]), settings, dialect, uniforms)
+    decoder, batch = CachedDecoder(model, inputs, capacity), len(inputs[model.main_input])
+    return search(decoder, batch, settings, dialect, uniforms, inputs.get("input_ids"))

@@ -57,11 +57,7 @@ def assert_only_defaults_are_skipped(cases, why, name, switched_off=None):
         ({"do_sample": True, "num_beams": 1}, "do_sample is True, which no check judges", False),
         ({"diversity_penalty": 0.5}, "diversity_penalty is 0.5, which the reference does not support", 0),
         ({"num_beam_groups": 2}, "num_beam_groups is 2, which the reference does not support", 1),
-        (
-            {"encoder_no_repeat_ngram_size": 3},
-            "encoder_no_repeat_ngram_size is 3, which the reference does not support",
-            0,
-        ),
+        ({"penalty_alpha": 0.5}, "penalty_alpha is 0.5, which the reference does not support", 0),
     ],
 )
 def test_cases_with_settings_of_their_own_switch_it_off_and_are_judged(generating, stored, why, switched_off):
@@ -88,12 +84,11 @@ def test_where_text_is_drawn_only_cases_that_search_instead_are_asked(generating
 
 
 def test_several_such_settings_are_all_named_and_all_switched_off(generating):
-    cases = generating(encoder_no_repeat_ngram_size=3, diversity_penalty=2.0)
+    cases = generating(penalty_alpha=0.5, diversity_penalty=2.0)
     told = cases["generate.defaults"].notes["lacking"]["other_searches"]
-    assert "encoder_no_repeat_ngram_size is 3" in told and "diversity_penalty is 2.0" in told
+    assert "penalty_alpha is 0.5" in told and "diversity_penalty is 2.0" in told
     assert (
-        cases["generate.greedy"].settings["arguments"].items()
-        >= {"encoder_no_repeat_ngram_size": 0, "diversity_penalty": 0}.items()
+        cases["generate.greedy"].settings["arguments"].items() >= {"penalty_alpha": 0, "diversity_penalty": 0}.items()
     )
 
 
@@ -101,6 +96,8 @@ def test_several_such_settings_are_all_named_and_all_switched_off(generating):
     ("name", "value", "neutral"),
     [
         ("repetition_penalty", 1.2, 1.0),
+        ("encoder_repetition_penalty", 1.2, 1.0),
+        ("encoder_no_repeat_ngram_size", 3, 0),
         ("renormalize_logits", True, False),
         ("suppress_tokens", [5], None),
         ("begin_suppress_tokens", [5], None),
@@ -231,3 +228,16 @@ def test_a_setting_of_sampling_of_another_type_is_one_reason_and_nothing_else(ge
     cases = generating(top_p="high")
     lacking = cases["generate.defaults"].notes["lacking"]["other_searches"]
     assert "top_p is 'high', not a finite number" in lacking
+
+
+def test_a_setting_of_the_sources_tokens_is_not_judged_where_the_source_is_audio(tmp_path):
+    copy = tmp_path / "speech"
+    shutil.copytree(CHECKPOINTS / "hubert-bert", copy)
+    stored = json.loads((copy / "generation_config.json").read_text())
+    (copy / "generation_config.json").write_text(json.dumps({**stored, "encoder_repetition_penalty": 1.5}))
+    checkpoint = inspect_checkpoint(copy)
+    (why,) = checkpoint.generation["not_followed"].values()
+    assert why.endswith("which depends on the tokens of the source, and the source is audio")
+    cases = {case.name: case for case in standard_cases(checkpoint.model_spec, None, checkpoint.generation)}
+    assert "other_searches" in cases["generate.defaults"].requires
+    assert cases["generate.greedy"].settings["arguments"]["encoder_repetition_penalty"] == 1.0

@@ -24,7 +24,10 @@ DEFAULTS = ("generate.defaults*", "generate.perturbed-batch*")
 def _ruled(patch: Patches, changed) -> None:
     """The logits processors use changed settings."""
     for target in (RULES, "reference.generation.generate:ruled"):
-        patch(target, lambda original: lambda scores, tokens, settings: original(scores, tokens, changed(settings)))
+        patch(
+            target,
+            lambda original: lambda scores, tokens, given, *more: original(scores, tokens, changed(given), *more),
+        )
 
 
 def _with_settings(patch: Patches, changed) -> None:

@@ -113,7 +113,7 @@ class ReferenceFlaxModel:
 
         requested = GenerationSettings.read(self._checkpoint, **settings)
         logits, _ = self.to_numpy(self.call(inputs)["logits"])
-        return outputs.sampled(logits[:, -1], inputs["decoder_input_ids"], requested, draws)
+        return outputs.sampled(logits[:, -1], inputs, requested, draws)
 
     def generation_settings(self) -> Mapping[str, Any]:
         from reference.generation import held_settings

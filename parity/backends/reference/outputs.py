@@ -117,38 +117,42 @@ SEED = 20261130
 """The seed of the draws of ``sampled``."""
 
 
-def sampled(logits: np.ndarray, tokens: np.ndarray, settings: Any, draws: int) -> Mapping[str, Field]:
+def sampled(logits: np.ndarray, inputs: Mapping[str, np.ndarray], settings: Any, draws: int) -> Mapping[str, Field]:
     """``Model.sample`` of either reference, and the logits that it starts from.
 
     Args:
         logits: ``[1, vocab]`` of the position after the tokens.
-        tokens: the text so far, the start token first, int ``[1, length]``.
+        inputs: ``decoder_input_ids``, the text so far with the start token first, int ``[1, length]``; and
+            ``input_ids``, if the source is text.
         settings: ``reference.generation.GenerationSettings``.
         draws: the number of results.
     """
-    from reference.generation import DOCUMENTED, processed
+    from reference.generation import DOCUMENTED, processed, repeated_sources
     from reference.generation.sampling import bounds, drawn
 
     logits = logits.astype(np.float64)
-    scores = processed(logits, tokens, settings.resolved(DOCUMENTED))
+    sources = repeated_sources(inputs.get("input_ids"), 1)
+    scores = processed(logits, inputs["decoder_input_ids"], settings.resolved(DOCUMENTED), sources)
     numbers = np.random.Generator(np.random.PCG64(SEED)).random(draws)
     taken = np.concatenate([drawn(bounds(scores), number[None]) for number in numbers])
     return {"next_logits": logits, "scores": scores, "draws": taken}
 
 
 def every_outcome(
-    scorer: Any, batch: int, settings: Any, tolerance: float
+    scorer: Any, batch: int, settings: Any, tolerance: float, sources: np.ndarray | None
 ) -> tuple[list[tuple[int, list[int], float]], bool]:
     """All results that the search of each row could have (row, tokens, margin), and whether some were dropped.
 
     Args:
         scorer: from a row to its scorer of prefixes (``reference.generation.reachable``).
+        sources: ``input_ids``; None if the source is not text.
     """
     from reference.generation import DOCUMENTED, reachable
 
     found, exhausted = [], False
     for row in range(batch):
-        results = reachable(scorer(row), settings, DOCUMENTED, tolerance)
+        source = None if sources is None else sources[row]
+        results = reachable(scorer(row), settings, DOCUMENTED, tolerance, source=source)
         found += [(row, list(outcome.tokens), outcome.margin) for outcome in results.outcomes]
         exhausted |= results.exhausted
     return found, exhausted

@@ -161,7 +161,7 @@ class ReferenceTorchModel:
 
         requested = GenerationSettings.read(self._checkpoint, **settings)
         logits, _ = self.to_numpy(self.call(inputs)["logits"])
-        return outputs.sampled(logits[:, -1], inputs["decoder_input_ids"], requested, draws)
+        return outputs.sampled(logits[:, -1], inputs, requested, draws)
 
     def generation_settings(self) -> Mapping[str, Any]:
         from reference.generation import held_settings
@@ -177,7 +177,11 @@ class ReferenceTorchModel:
         compute_as(self._variant, self._threads)
         requested = GenerationSettings.read(self._checkpoint, **settings)
         return outputs.every_outcome(
-            lambda row: self._scorer(inputs, row), len(inputs[self._model.main_input]), requested, tolerance
+            lambda row: self._scorer(inputs, row),
+            len(inputs[self._model.main_input]),
+            requested,
+            tolerance,
+            inputs.get("input_ids"),
         )
 
     def _scorer(self, inputs: Mapping[str, np.ndarray], row: int) -> Callable[[Sequence[Sequence[int]]], np.ndarray]:

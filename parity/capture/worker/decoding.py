@@ -127,7 +127,7 @@ def score(session: Session, inputs: Mapping[str, np.ndarray], arguments: Mapping
     fields = session.call({**given, "decoder_input_ids": sequences[:, :-1]})
     logits, _ = session.current().to_numpy(fields["logits"])
     logits, settings = logits.astype(np.float64), GenerationSettings.from_dict(arguments)
-    scored = score_tokens(logits, sequences, settings)
+    scored = score_tokens(logits, sequences, settings, sources=inputs.get("input_ids"))
     sample = np.unique(np.linspace(0, logits.shape[-1] - 1, SAMPLED).astype(np.int64))
     sampled = (logits if settings.num_beams == 1 else log_softmax(logits))[..., sample]
     return Trace(

@@ -12,7 +12,7 @@ from parity.judge.checks.registry import check
 from parity.judge.evidence import Evidence
 from parity.judge.generated_text import settings_of
 from parity.judge.results import Comparison, Finding, Result
-from reference.generation import DOCUMENTED, GenerationSettings, log_softmax, processed, warped
+from reference.generation import DOCUMENTED, GenerationSettings, log_softmax, processed, repeated_sources, warped
 from reference.generation.processors import ruled
 
 _CONFIG = "text generation page, GenerationConfig"
@@ -120,8 +120,9 @@ def _expected(evidence: Evidence, settings: GenerationSettings) -> tuple[np.ndar
     """The oracle's scores after all rules, ``[1, vocab]``, and the distance of the nearest token from a limit."""
     logits = evidence.oracle().arrays["next_logits"]
     text = np.array(evidence.case.inputs["decoder_input_ids"])
-    _, (lead,) = warped(ruled(logits, text, settings), settings)
-    return processed(logits, text, settings), float(lead)
+    sources = repeated_sources(evidence.case.inputs.get("input_ids"), 1)
+    _, (lead,) = warped(ruled(logits, text, settings, sources), settings)
+    return processed(logits, text, settings, sources), float(lead)
 
 
 @check(

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from parity.core.case import Case, Notes
+from parity.core.case import Case, Notes, Rows
 from parity.judge.generated_text import cut, settings_of
 from reference.generation import GenerationSettings
 
@@ -31,7 +31,10 @@ def setting_cases(case: Case, sequences: np.ndarray, vocab: int) -> Iterator[Cas
         sequences: the text that the oracle generated for it, int64 ``[batch, length]``, the start token first.
         vocab: the number of tokens.
     """
-    for name, given in _arguments(sequences, settings_of(case), vocab).items():
+    found = _arguments(sequences, settings_of(case), vocab)
+    if found and "input_ids" in case.inputs:
+        found = {**found, **_arguments_of_the_source(case.inputs["input_ids"], sequences)}
+    for name, given in found.items():
         arguments = {**case.settings["arguments"], **given}
         if "max_new_tokens" in given:
             del arguments["max_length"]
@@ -119,4 +122,16 @@ def _arguments(sequences: np.ndarray, settings: GenerationSettings, vocab: int) 
         "generate.beams-repetition-penalty": {**BEAMS, "repetition_penalty": PENALTY},
         "generate.beams-sequence-bias": {**BEAMS, "sequence_bias": [[[first], -1.5], [[second, unused], 1.5]]},
         "generate.renormalized": {**BEAMS, "suppress_tokens": forbidden, "renormalize_logits": True},
+    }
+
+
+def _arguments_of_the_source(source: Rows, sequences: np.ndarray) -> Mapping[str, Mapping[str, Any]]:
+    """The arguments of cases that depend on the source's tokens; no n-gram is forbidden that no text has."""
+    found = {"encoder-repetition-penalty": {"encoder_repetition_penalty": PENALTY}}
+    if any(set(row) & set(text[1:]) for row, text in zip(source, sequences.tolist(), strict=True)):
+        found["encoder-no-repeat"] = {"encoder_no_repeat_ngram_size": 1}
+    return {
+        f"generate.{searched}{name}": {**given, **more}
+        for searched, more in (("", {}), ("beams-", BEAMS))
+        for name, given in found.items()
     }

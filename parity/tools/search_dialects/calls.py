@@ -105,6 +105,8 @@ def settings() -> list[tuple[dict[str, Any], dict[str, Any]]]:
             {},
         ),
         ({"num_beams": 1, "max_length": 9, "repetition_penalty": 1.7}, {}),
+        ({**_BEAMS, "num_beams": 2, "max_length": 9, "encoder_repetition_penalty": 1.7}, {}),
+        ({"num_beams": 1, "max_length": 9, "min_length": 6, "encoder_no_repeat_ngram_size": 1}, {}),
         ({"num_beams": 1, "max_length": 9, "bad_words_ids": (*((token,) for token in range(4, 28, 2)), (5, 5))}, {}),
         ({"num_beams": 1, "max_length": 9, "sequence_bias": tuple(((token,), 3.0) for token in range(5, 29, 3))}, {}),
         ({"num_beams": 1, "max_length": 12, "exponential_decay_length_penalty": (2, 1.5)}, {}),
@@ -160,7 +162,7 @@ def _config() -> BartConfig:
 def ours(case: Case, directory: Path, dialect: Dialect) -> Generated:
     """What the reference's search makes of the case in a dialect, on the reference's logits in float64."""
     held = GenerationSettings.read(directory / case.name, **dict(case.arguments))
-    return generate(decoder(case.model), BATCH, held, dialect)
+    return generate(decoder(case.model), BATCH, held, dialect, sources=INPUTS["input_ids"])
 
 
 @cache

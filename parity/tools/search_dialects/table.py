@@ -30,6 +30,8 @@ DESCRIPTIONS = {
     "no_repeat_ngram": "the effect of `no_repeat_ngram_size`",
     "renormalisation": "whether log-probabilities are normalised again after tokens were forbidden",
     "repetition_penalty": "the effect of `repetition_penalty`",
+    "encoder_repetition_penalty": "the rows that `encoder_repetition_penalty` changes",
+    "encoder_no_repeat_ngram": "the effect of `encoder_no_repeat_ngram_size`",
     "bad_words": "the effect of `bad_words_ids`",
     "sequence_bias": "the effect of `sequence_bias`",
     "exponential_decay": "the effect of `exponential_decay_length_penalty`",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reference.generation import GenerationSettings, generate, processed
+from reference.generation import GenerationSettings, generate, processed, repeated_sources
 from reference.generation.dialect import TORCH_4_57
 from reference.names import LOGITS_BIAS, expected_parameters
 from tests.reference import bart_samples as samples
@@ -79,6 +79,10 @@ def source(rows: Any = slice(None)) -> dict[str, Any]:
     return {part: torch.tensor(samples.inputs(NAME)[part][rows]) for part in ("input_ids", "attention_mask")}
 
 
+def source_tokens() -> np.ndarray:
+    return np.array(samples.inputs(NAME)["input_ids"])
+
+
 def _logits(rows: list[int], texts: Any) -> np.ndarray:
     import torch
 
@@ -94,12 +98,15 @@ def picked(rng: np.random.Generator, options: dict[str, list[Any]]) -> dict[str,
     """
     chosen = {name: values[rng.integers(len(values))] for name, values in options.items()}
     if chosen.get("exponential_decay_length_penalty"):
-        chosen |= {"min_length": 0, "no_repeat_ngram_size": 0, "forced_eos_token_id": None, "bad_words_ids": None}
+        chosen |= {"min_length": 0, "forced_eos_token_id": None, "bad_words_ids": None}
+        chosen |= {"no_repeat_ngram_size": 0, "encoder_no_repeat_ngram_size": 0}
     return chosen
 
 
 RULES: dict[str, list[Any]] = {
     "repetition_penalty": [0.8, 1.0, 1.2, 1.7],
+    "encoder_repetition_penalty": [1.0, 1.0, 0.8, 1.5],
+    "encoder_no_repeat_ngram_size": [0, 1, 1, 2],
     "no_repeat_ngram_size": [0, 1, 2],
     "min_length": [0, 4, 7],
     "eos_token_id": [2, [5], [2, 5], [9, 2, 5]],
@@ -111,7 +118,7 @@ RULES: dict[str, list[Any]] = {
     "begin_suppress_tokens": [None, None, [5, 21]],
     "bad_words_ids": [None, None, [[29], [2], [21, 5], [5, 5, 5]], [[5, 5], [7, 2]]],
     "sequence_bias": [None, None, [[[5], 1.5], [[21, 29], -2.0], [[26], 1.0], [[5, 5, 5], 0.5]]],
-    "exponential_decay_length_penalty": [None, None, None, None, None, None, [2, 1.2], [0, 1.05]],
+    "exponential_decay_length_penalty": [None, None, None, None, [2, 1.2], [0, 1.05]],
 }
 WARPERS: dict[str, list[Any]] = {
     "temperature": [0.5, 1.0, 1.7],
@@ -169,7 +176,7 @@ def test_searches_are_the_librarys(part: int, in_float64: None) -> None:
     for number, arguments in asked:
         settings = settings_of(arguments)
         expected = by_library(arguments)
-        found = generate(decoder(), samples.BATCH, settings, TORCH_4_57)
+        found = generate(decoder(), samples.BATCH, settings, TORCH_4_57, sources=source_tokens())
         wanted = alike(expected.sequences.numpy(), settings)
         assert alike(found.sequences, settings) == wanted, (number, arguments)
         assert len(wanted) == samples.BATCH * settings.num_return_sequences
@@ -181,6 +188,8 @@ def test_searches_are_the_librarys(part: int, in_float64: None) -> None:
     ("name", "neutral"),
     [
         ("repetition_penalty", 1.0),
+        ("encoder_repetition_penalty", 1.0),
+        ("encoder_no_repeat_ngram_size", 0),
         ("eos_token_id", 2),
         ("renormalize_logits", False),
         ("forced_eos_token_id", None),
@@ -196,7 +205,10 @@ def test_a_setting_decides_some_of_these_texts(name: str, neutral: Any) -> None:
     changed = 0
     for _, arguments in searches(COUNT):
         one, other = (settings_of(given) for given in (arguments, {**arguments, name: neutral}))
-        texts = [generate(decoder(), samples.BATCH, given, TORCH_4_57).sequences.tolist() for given in (one, other)]
+        texts = [
+            generate(decoder(), samples.BATCH, given, TORCH_4_57, sources=source_tokens()).sequences.tolist()
+            for given in (one, other)
+        ]
         changed += texts[0] != texts[1]
     assert changed >= 10, changed
 
@@ -211,12 +223,15 @@ def test_processors_and_warpers_are_the_librarys() -> None:
         settings = settings_of(arguments).resolved(TORCH_4_57)
         tokens = rng.integers(0, samples.VOCAB, (3, int(rng.integers(1, settings.max_length))))
         tokens[:, 0] = settings.decoder_start_token_id
+        given = rng.integers(0, samples.VOCAB, (3, 5))
         scores = rng.normal(-1, 2, (3, samples.VOCAB))
         config = GenerationConfig(**{f"{name}_token_id": token for name, token in TOKENS.items()} | arguments)
         model()._prepare_special_tokens(config, device="cpu")
-        processors = model()._get_logits_processor(config, input_ids_seq_length=1, device="cpu", model_kwargs={})
+        processors = model()._get_logits_processor(
+            config, input_ids_seq_length=1, encoder_input_ids=torch.tensor(given), device="cpu", model_kwargs={}
+        )
         expected = processors(torch.tensor(tokens), torch.tensor(scores)).numpy()
-        found = processed(scores, tokens, settings)
+        found = processed(scores, tokens, settings, repeated_sources(given, 1))
         np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-14, err_msg=f"{number} {arguments}")
         told["dropped"] += int(np.isneginf(found).sum())
         told["forced"] += int((np.isfinite(found).sum(axis=-1) <= 2).any())
@@ -235,9 +250,11 @@ def test_what_is_drawn_from_is_the_librarys(number: int, in_float64: None) -> No
     settings = settings_of({**arguments, "do_sample": True}).resolved(TORCH_4_57)
     texts = drawn.sequences.numpy()
     logits = _logits([0, 0, 0, 1, 1, 1], texts[:, :-1])
+    sources = repeated_sources(source_tokens(), 3, TORCH_4_57)
     for step, theirs in enumerate(drawn.scores):
         going = ~np.isin(texts[:, 1 : step + 1], settings.ends).any(axis=1)
-        found = processed(logits[going, step], texts[going, : step + 1], settings)
+        here = sources.rows(np.flatnonzero(going))
+        found = processed(logits[going, step], texts[going, : step + 1], settings, here)
         chances = np.exp(found) / np.exp(found).sum(axis=-1, keepdims=True)
         expected = torch.softmax(theirs, dim=-1).numpy()[going]
         np.testing.assert_allclose(chances, expected, rtol=1e-9, atol=1e-12, err_msg=str((step, arguments)))

@@ -135,6 +135,8 @@ TELLING = {
     ],
     "no_repeat_ngram": [given(max_length=7, no_repeat_ngram_size=1)],
     "repetition_penalty": [given(max_length=7, repetition_penalty=3.0)],
+    "encoder_repetition_penalty": [given(num_beams=2, max_length=7, encoder_repetition_penalty=3.0)],
+    "encoder_no_repeat_ngram": [given(max_length=7, encoder_no_repeat_ngram_size=1)],
     "bad_words": [given(max_length=7, bad_words_ids=[[A], [A + 1, A + 2]])],
     "sequence_bias": [given(max_length=7, sequence_bias=[[[A], 5.0]])],
     "exponential_decay": [given(max_length=7, exponential_decay_length_penalty=[1, 2.0])],
@@ -160,6 +162,9 @@ def test_every_value_of_every_choice_changes_some_result(choice, value):
 
 
 def _differ(settings, base, dialect, seed) -> bool:
-    first, second = (generate(Told(sources(seed, 3.0)), 3, settings, value) for value in (base, dialect))
+    tokens = np.random.default_rng(seed).integers(A, A + 3, (3, 2))
+    first, second = (
+        generate(Told(sources(seed, 3.0)), 3, settings, value, sources=tokens) for value in (base, dialect)
+    )
     same = np.array_equal(first.sequences, second.sequences)
     return not same or (first.scores is not None and not np.allclose(first.scores, second.scores))

@@ -10,8 +10,16 @@ import pytest
 from hypothesis import given as over
 from hypothesis import strategies as st
 
-from reference.generation import DOCUMENTED, GenerationSettings, generate, processed, reachable, score_tokens
-from reference.generation.dialect import EndRank, Padding
+from reference.generation import (
+    DOCUMENTED,
+    GenerationSettings,
+    generate,
+    processed,
+    reachable,
+    repeated_sources,
+    score_tokens,
+)
+from reference.generation.dialect import TORCH_4_57, EndRank, Padding
 from reference.generation.validation import SettingError
 from tests.profiles import examples
 from tests.reference.generation.samples import END, PAD, START, VOCAB, A, B, C, Told, drawn, fed, given, probabilities
@@ -49,6 +57,46 @@ def read(**settings):
 def ruled(text, **settings):
     """The scores after the rules, of equal scores 1 before them: PAD START END A B C."""
     return processed(np.ones((1, VOCAB)), np.array([text]), read(max_length=9, **settings))[0].tolist()
+
+
+def of_source(text, sources, scores=(-1.0, 2.0, -3.0, 0.0, 4.0, -0.5), dialect=DOCUMENTED, **settings):
+    rows = len(text) // len(sources)
+    given = repeated_sources(sources, rows, dialect)
+    return processed(np.array([scores] * len(text)), np.array(text), read(max_length=9, **settings), given).tolist()
+
+
+def test_what_the_source_says_scores_better_once_for_each_token():
+    # PAD START END A B C hold -1 2 -3 0 4 -.5: a positive score is multiplied, another is divided.
+    found = of_source([[START], [START]], [[A, B, B, END], [PAD, C]], encoder_repetition_penalty=2.0)
+    assert found == [[-1.0, 2.0, -1.5, 0.0, 8.0, -0.5], [-0.5, 2.0, -3.0, 0.0, 4.0, -0.25]]
+
+
+def test_with_several_rows_for_a_source_each_is_changed_by_its_own_or_the_first_rows_by_all():
+    text, sources, penalty = [[START]] * 4, [[B], [A, C]], {"encoder_repetition_penalty": 2.0}
+    own = [[-1.0, 2.0, -3.0, 0.0, 8.0, -0.5]] * 2 + [[-1.0, 2.0, -3.0, 0.0, 4.0, -0.25]] * 2
+    assert of_source(text, sources, **penalty) == own
+    first = [own[0], own[2], *[[-1.0, 2.0, -3.0, 0.0, 4.0, -0.5]] * 2]
+    assert of_source(text, sources, dialect=TORCH_4_57, **penalty) == first
+
+
+def test_no_ngram_of_the_source_is_completed():
+    source, same = [[A, B, C, A, B, END]], [1.0] * VOCAB
+
+    def allowed(text, size):
+        found = of_source([text], source, same, encoder_no_repeat_ngram_size=size)[0]
+        return np.flatnonzero(np.isfinite(found)).tolist()
+
+    assert allowed([START], 1) == [PAD, START]
+    assert allowed([START], 2) == list(range(VOCAB)), "the start token is no token of this source"
+    assert allowed([START, A, B], 2) == [PAD, START, A, B]
+    assert allowed([START, A, B], 3) == [PAD, START, A, B]
+    assert allowed([START, B], 3) == list(range(VOCAB))
+
+
+def test_a_setting_of_the_source_needs_its_tokens():
+    for name, value in {"encoder_repetition_penalty": 2.0, "encoder_no_repeat_ngram_size": 2}.items():
+        with pytest.raises(ValueError, match=f"{name} is set, and the source has no tokens"):
+            ruled([START], **{name: value})
 
 
 def test_suppressed_tokens_are_forbidden_at_every_step_or_at_the_beginning():
