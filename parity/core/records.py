@@ -320,6 +320,8 @@ if TYPE_CHECKING:
         """The result of a choice of text: ``match``, ``tie-flip`` or ``wrong``."""
         dialects: list[str]
         """Dialects that explain a text."""
+        further: list[str]
+        """Settings in force that forbid or reweight tokens."""
         equals: list[str]
         """Other losses, and other cases of the oracle, that give the subject's values (``Entry.equals``)."""
         settings_held: dict[str, Any] | None

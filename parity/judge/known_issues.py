@@ -82,6 +82,8 @@ class Entry(BaseModel):
     """Whether the library must use other settings without arguments than the file's."""
     ignored: list[str] = Field(default_factory=list)
     """Settings of sampling of which one, left out, must explain the distribution."""
+    further: str = ""
+    """A setting that forbids or reweights tokens, which must be in force."""
     equals: str = ""
     """What the values must equal within tolerance instead: the oracle's in another case (``forward``), or the loss by
     another definition (``parity.judge.other_values``). A second fault in the same cell is then a failure."""
@@ -238,6 +240,8 @@ class Entry(BaseModel):
         if self.dialect is not None and self.dialect not in verdict.evidence.get("dialects", ()):
             return False
         if self.settings_lost and not verdict.evidence.get("settings_held"):
+            return False
+        if self.further and self.further not in verdict.evidence.get("further", ()):
             return False
         if self.equals and self.equals not in verdict.evidence.get("equals", ()):
             return False

@@ -130,6 +130,8 @@ def failure_of(entry: Entry, check: str, versions: dict[str, str]) -> Failure:
         evidence["dialects"] = [entry.dialect]
     if entry.ignored:
         evidence["ignored"] = entry.ignored[:1]
+    if entry.further:
+        evidence["further"] = [entry.further]
     if entry.equals:
         evidence["equals"] = [entry.equals]
     if entry.settings_lost:

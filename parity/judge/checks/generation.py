@@ -107,6 +107,11 @@ def settings_in_force(evidence: Evidence) -> Iterator[Result]:
         yield Finding(same, f"{name} is {effective.get(name)!r}, documented is {value!r}", None, {"setting": name})
 
 
+def _explaining(evidence: Evidence, scores: bool = False) -> dict[str, Any]:
+    """The dialects that explain a wrong text or score, and the settings in force that forbid or reweight tokens."""
+    return {"dialects": evidence.dialects(scores=scores), "further": list(settings_of(evidence.case).further)}
+
+
 @check(
     "GEN02",
     claim="in greedy search every token is the argmax after its prefix, in an uncached pass of the float64 oracle",
@@ -127,7 +132,7 @@ def greedy_takes_the_best(evidence: Evidence) -> Iterator[Result]:
     texts, signal = evidence.texts(), evidence.choice_threshold()
     choices = sorted((c for text in texts for c in text.choices), key=lambda choice: (choice.position, choice.row))
     wrong = any(choice.word == "wrong" for choice in choices)
-    named = {"dialects": evidence.dialects()} if wrong else {}
+    named = _explaining(evidence) if wrong else {}
     for choice in choices:
         yield _result(choice, named, choice.tolerance >= signal)
 
@@ -145,7 +150,7 @@ def beams_find_the_documented_text(evidence: Evidence) -> Iterator[Result]:
     """The first wrong step is the first token that no reachable result of the oracle's search has."""
     yield from _readable(evidence)
     texts = evidence.texts()
-    named = {"dialects": evidence.dialects()} if any(text.word == "wrong" for text in texts) else {}
+    named = _explaining(evidence) if any(text.word == "wrong" for text in texts) else {}
     for text in sorted(texts, key=_first_position):
         if not text.choices:
             yield Finding(True, "", SEQUENCES)
@@ -211,7 +216,7 @@ def returned_scores(evidence: Evidence) -> Iterator[Result]:
         and not abs(float(returned[text.row]) - text.oracle_score) <= bound
         for text, bound in zip(texts, bounds, strict=True)
     ]
-    named = {"dialects": evidence.dialects(scores=True)} if any(far) else {}
+    named = _explaining(evidence, scores=True) if any(far) else {}
     expected_scores = [text.oracle_score for text in texts if text.oracle_score is not None]
     largest = max((abs(score) for score in expected_scores if np.isfinite(score)), default=0.0)
     for text, bound, wrong in zip(texts, bounds, far, strict=True):
