@@ -67,6 +67,7 @@ def results_of(entry: Entry, check: str) -> list[Result]:
 
 EXAMPLES = (
     "tuple index out of range",
+    "`eos_token_id` has to be a positive integer, but is [3, 13, 46]",
     "Passing input embeddings is currently not supported for BartForSequenceClassification",
     "logging.Logger method not supported for non-export cases",
     "The size of tensor a (s27) must match the size of tensor b (s27 + 1) at non-singleton dimension 3",

@@ -46,6 +46,8 @@ _CASES = tuple(
         "no-cache",
         "beams-no-cache",
         "beams-bad-words",
+        "several-ends",
+        "beams-several-ends",
         "beams-decay",
         "beams-repetition-penalty",
         "beams-encoder-repetition-penalty",

@@ -121,6 +121,8 @@ def _arguments(sequences: np.ndarray, settings: GenerationSettings, vocab: int) 
         "generate.beams-decay": {**BEAMS, "exponential_decay_length_penalty": [1, DECAY], **ends},
         "generate.beams-repetition-penalty": {**BEAMS, "repetition_penalty": PENALTY},
         "generate.beams-sequence-bias": {**BEAMS, "sequence_bias": [[[first], -1.5], [[second, unused], 1.5]]},
+        "generate.several-ends": {**ends, "eos_token_id": [unused, third, second]},
+        "generate.beams-several-ends": {**BEAMS, **ends, "eos_token_id": [third, *settings.ends]},
         "generate.renormalized": {**BEAMS, "suppress_tokens": forbidden, "renormalize_logits": True},
     }
 
