@@ -87,8 +87,8 @@ def generation_in_force(path: Path, positions: int) -> dict[str, Any]:
             not_read.append(name)
             found[name] = _stand_in(name, config, positions)
     reasons |= {name: f"{location}: {why}" for name, why in _not_judged(settings)}
-    if isinstance(config, EncoderDecoderConfig) and isinstance(config.encoder, SpeechConfig):
-        why = "which depends on the tokens of the source, and the source is audio"
+    if why := _unlike_the_text(config):
+        why = f"which depends on the tokens of the source, and {why}"
         reasons |= {name: f"{location}: {name} is {getattr(settings, name)}, {why}" for name in settings.reads_source}
     reasons = {**_unbounded_beside(path, config, positions), **reasons}
     in_force = settings.to_dict()
@@ -136,6 +136,16 @@ def _unbounded_beside(path: Path, config: Config, positions: int) -> dict[str, s
             cause = f"{name} {value:,} is beyond the {limit:,} that are judged here, and some libraries read it there"
             found[name] = f"{path / CONFIG_FILE}: {cause}"
     return found
+
+
+def _unlike_the_text(config: Config) -> str:
+    """Why the tokens of the source are none of the text's; "" if they are."""
+    if not isinstance(config, EncoderDecoderConfig):
+        return ""
+    if isinstance(config.encoder, SpeechConfig):
+        return "the source is audio"
+    source, text = config.encoder.vocab_size, config.decoder.vocab_size
+    return "" if source <= text else f"the source has a vocabulary of {source:,}, the text one of {text:,}"
 
 
 def _not_judged(settings: GenerationSettings) -> Iterator[tuple[str, str]]:

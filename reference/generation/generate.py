@@ -101,7 +101,7 @@ def _one_by_one(
     tokens = np.full((rows, 1), settings.decoder_start_token_id, dtype=np.int64)
     open_, lengths, steps = np.ones(rows, dtype=bool), np.ones(rows, dtype=np.int64), []
     while open_.any() and tokens.shape[1] < settings.max_length:
-        here = None if sources is None else sources.rows(np.flatnonzero(open_))
+        here = None if sources is None else sources.rows(np.flatnonzero(open_).tolist())
         scores = rules(checked(decoder.logits(tokens[:, -1]))[open_], tokens[open_], settings, here)
         check_allowed(scores.max(axis=-1), tokens.shape[1])
         step = [np.full(rows, fill), np.full(rows, np.inf), np.zeros(rows), np.ones(rows)]

@@ -80,7 +80,7 @@ def score_tokens(
     best_id = np.full((rows, steps), -1, dtype=np.int64)
     for t in range(steps):
         on = counted[:, t]
-        here = None if each is None else each.rows(np.flatnonzero(on))
+        here = None if each is None else each.rows(np.flatnonzero(on).tolist())
         scores = _scores(checked(logits[on, t]), sequences[on, : t + 1], settings, here)
         best_id[on, t], lead[on, t] = leads(scores)
         best[on, t], taken[on, t] = scores.max(axis=-1), scores[np.arange(on.sum()), sequences[on, t + 1]]
@@ -122,7 +122,7 @@ def score_draws(
     found = [np.full((rows, steps), value) for value in (-1, 0.0, np.inf, np.inf)]
     for t in range(steps):
         on = counted[:, t]
-        here = None if each is None else each.rows(np.flatnonzero(on))
+        here = None if each is None else each.rows(np.flatnonzero(on).tolist())
         scores = ruled(checked(logits[on, t]), sequences[on, : t + 1], settings, here)
         check_allowed(scores.max(axis=-1, initial=-np.inf), t + 1)
         warped_scores, warping_lead = warped(scores, settings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,9 +26,10 @@ class Sources:
     repeated: Sequence[Sequence[int]]
     raised: Sequence[Sequence[int]]
 
-    def rows(self, rows: Sequence[int]) -> Sources:
+    def rows(self, rows: Iterable[int]) -> Sources:
         """Those of these rows, in this order."""
-        return Sources([self.repeated[row] for row in rows], [self.raised[row] for row in rows])
+        each = list(rows)
+        return Sources([self.repeated[row] for row in each], [self.raised[row] for row in each])
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -55,7 +56,7 @@ def processed(
         "after applying all the logits processors".
 
     Raises:
-        ValueError: a setting depends on the source, and there is none.
+        ValueError: a setting depends on the source, and there is none, or it is of a larger vocabulary.
     """
     scores = ruled(scores, tokens, settings, sources)
     if settings.do_sample or settings.renormalize_logits:
@@ -78,8 +79,8 @@ def ruled(
     Args, result and errors as ``processed``; where tokens are forced, 0 for them and -inf for the others.
     """
     scores = np.array(scores, dtype=np.float64)
-    if sources is None and settings.reads_source:
-        raise ValueError(f"{settings.reads_source[0]} is set, and the source has no tokens")
+    if settings.reads_source:
+        _check_sources(sources, scores.shape[1], settings.reads_source[0])
     length = tokens.shape[1]
     for word, bias in settings.sequence_bias or ():
         scores[completing(word, tokens), word[-1]] += bias
@@ -118,6 +119,15 @@ def ruled(
     if settings.begin_suppress_tokens and length == 1 + (settings.forced_bos_token_id is not None):
         scores[:, list(settings.begin_suppress_tokens)] = -np.inf
     return scores
+
+
+def _check_sources(sources: Sources | None, vocabulary: int, setting: str) -> None:
+    """Raises ValueError if there are no sources, or they are of a larger vocabulary than the text."""
+    if sources is None:
+        raise ValueError(f"{setting} is set, and the source has no tokens")
+    largest = max((max(source) for source in sources.repeated if len(source)), default=0)
+    if largest >= vocabulary:
+        raise ValueError(f"{setting} is set, and the source has token {largest}, the text {vocabulary} tokens")
 
 
 def completing(word: tuple[int, ...], tokens: np.ndarray) -> np.ndarray:

@@ -230,14 +230,21 @@ def test_a_setting_of_sampling_of_another_type_is_one_reason_and_nothing_else(ge
     assert "top_p is 'high', not a finite number" in lacking
 
 
-def test_a_setting_of_the_sources_tokens_is_not_judged_where_the_source_is_audio(tmp_path):
-    copy = tmp_path / "speech"
-    shutil.copytree(CHECKPOINTS / "hubert-bert", copy)
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("hubert-bert", "the source is audio"),
+        ("bert2bert", "the source has a vocabulary of 67, the text one of 59"),
+    ],
+)
+def test_a_setting_of_the_sources_tokens_is_not_judged_where_the_text_has_others(tmp_path, name, why):
+    copy = tmp_path / name
+    shutil.copytree(CHECKPOINTS / name, copy)
     stored = json.loads((copy / "generation_config.json").read_text())
     (copy / "generation_config.json").write_text(json.dumps({**stored, "encoder_repetition_penalty": 1.5}))
     checkpoint = inspect_checkpoint(copy)
-    (why,) = checkpoint.generation["not_followed"].values()
-    assert why.endswith("which depends on the tokens of the source, and the source is audio")
+    (found,) = checkpoint.generation["not_followed"].values()
+    assert found.endswith(f"which depends on the tokens of the source, and {why}")
     cases = {case.name: case for case in standard_cases(checkpoint.model_spec, None, checkpoint.generation)}
     assert "other_searches" in cases["generate.defaults"].requires
     assert cases["generate.greedy"].settings["arguments"]["encoder_repetition_penalty"] == 1.0

@@ -32,8 +32,10 @@ def setting_cases(case: Case, sequences: np.ndarray, vocab: int) -> Iterator[Cas
         vocab: the number of tokens.
     """
     found = _arguments(sequences, settings_of(case), vocab)
-    if found and "input_ids" in case.inputs:
-        found = {**found, **_arguments_of_the_source(case.inputs["input_ids"], sequences)}
+    source = case.inputs.get("input_ids")
+    # The two halves of a composition may have different vocabularies.
+    if found and source is not None and max(map(max, source)) < vocab:
+        found = {**found, **_arguments_of_the_source(source, sequences)}
     for name, given in found.items():
         arguments = {**case.settings["arguments"], **given}
         if "max_new_tokens" in given:

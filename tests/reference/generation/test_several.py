@@ -97,6 +97,8 @@ def test_a_setting_of_the_source_needs_its_tokens():
     for name, value in {"encoder_repetition_penalty": 2.0, "encoder_no_repeat_ngram_size": 2}.items():
         with pytest.raises(ValueError, match=f"{name} is set, and the source has no tokens"):
             ruled([START], **{name: value})
+        with pytest.raises(ValueError, match=f"{name} is set, and the source has token 8, the text 6 tokens"):
+            of_source([[START]], [[A, 8]], **{name: value})
 
 
 def test_suppressed_tokens_are_forbidden_at_every_step_or_at_the_beginning():
