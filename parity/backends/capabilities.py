@@ -58,6 +58,7 @@ OPERATIONS = (
     "newer_arguments",
     "call_forms",
     "training_mode",
+    "encoder_forms",
     *(f"as_{name}" for name in CLASSES["bart"]),
 )
 OF_FILES = ("config", "tokenize", "offsets", "serialised_tokenizer", "paired_merges")
@@ -65,9 +66,19 @@ OF_FILES = ("config", "tokenize", "offsets", "serialised_tokenizer", "paired_mer
 DOCUMENTED = ("signature", "compose", "modes", "freeze", "plain_load")
 OTHER_CLASSES = tuple(word for word in OPERATIONS if word.startswith("as_"))
 """Loading one class's file by another class of the same architecture."""
-OTHER_CALLS = ("embedded", "uncached", "sampling", "sampling_scores", "newer_arguments", "call_forms", "training_mode")
-"""The whole call with embeddings in place of tokens, and without a cache; sampling, and the scores drawn from;
-arguments of ``generate`` that 4.37 does not take; other forms of it; and the call in training mode."""
+OTHER_CALLS = (
+    "embedded",
+    "uncached",
+    "encoder_forms",
+    "sampling",
+    "sampling_scores",
+    "newer_arguments",
+    "call_forms",
+    "training_mode",
+)
+"""The whole call with embeddings in place of tokens, without a cache, and with ``encoder_outputs`` in each form;
+sampling, and the scores drawn from; arguments of ``generate`` that 4.37 does not take; other forms of it; and the call
+in training mode."""
 SAVING = tuple(word for word in OPERATIONS if word.startswith(("save_", "from_")))
 INPUTS = ("empty_source",)
 """Capabilities that are no operation of their own, but accept a kind of input."""

@@ -152,6 +152,11 @@ class CapableModel(Model, Protocol):
         rows of the model's own table, times the scale of the embedding (capability ``embedded``)."""
         ...
 
+    def encode_then_decode_in_form(self, inputs: Mapping[str, np.ndarray], form: str) -> Mapping[str, Field]:
+        """``encode_then_decode`` with ``encoder_outputs`` as an ``output`` object, a ``tuple``, or an object with the
+        last hidden ``states`` alone (capability ``encoder_forms``). A classifier also gets the end tokens."""
+        ...
+
     def call_uncached(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         """``call`` with ``use_cache=False`` (capability ``uncached``)."""
         ...

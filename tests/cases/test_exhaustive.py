@@ -1,5 +1,5 @@
-"""Which further cases each class has: embeddings where its decoder inputs are given, a call without a cache, and
-training mode."""
+"""Which further cases each class has: embeddings where its decoder inputs are given, forms of ``encoder_outputs``, a
+call without a cache, and training mode."""
 
 from __future__ import annotations
 
@@ -14,22 +14,26 @@ OWN = [
     "forward.own-decoder-inputs",
     "forward.own-decoder-inputs.inputs-embeds",
     "forward.own-decoder-inputs.decoder-inputs-embeds",
+    "forward.own-decoder-inputs.encoder-output",
+    "forward.own-decoder-inputs.encoder-tuple",
+    "forward.own-decoder-inputs.encoder-states",
     "forward.no-cache",
 ]
 ALONE = [f"training.{name}" for name in ("without-dropout", "dropout", "attention-dropout", "activation-dropout")]
 ALONE += ["training.layer-drop"]
 WHOLE = [*ALONE, *(f"training.decoder-{name}" for name in ("alone", "attention-dropout", "activation-dropout"))]
 BOTH = ["forward.inputs-embeds", "forward.decoder-inputs-embeds"]
+ENCODED = ["forward.encoder-tuple", "forward.encoder-states"]
 
 
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("bart-odd", [*BOTH, "forward.no-cache", *WHOLE]),
-        ("bart-bare", [*BOTH, "forward.no-cache", *WHOLE]),
-        ("bert2bert", [*BOTH, "forward.no-cache"]),
+        ("bart-odd", [*BOTH, *ENCODED, "forward.no-cache", *WHOLE]),
+        ("bart-bare", [*BOTH, *ENCODED, "forward.no-cache", *WHOLE]),
+        ("bert2bert", [*BOTH, *ENCODED, "forward.no-cache"]),
         ("bart-causal", ["forward.inputs-embeds", "forward.no-cache", *ALONE]),
-        ("wav2vec2-bert", ["forward.decoder-inputs-embeds", "forward.no-cache"]),
+        ("wav2vec2-bert", ["forward.decoder-inputs-embeds", *ENCODED, "forward.no-cache"]),
         ("bart-labels", [*OWN, *WHOLE, "training.classifier-dropout"]),
         ("bart-span", [*OWN, *WHOLE]),
     ],

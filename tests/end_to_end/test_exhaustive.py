@@ -6,6 +6,7 @@ import pytest
 
 from parity import api
 from parity.backends.mutants.library_source import mutations
+from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.errors import InputError
 from parity.core.resources import fixture
 from parity.tools.selftest.arguments import Ignored
@@ -19,6 +20,8 @@ ADDED = {
     ("CALL02", "forward.inputs-embeds"),
     ("CALL02", "forward.decoder-inputs-embeds"),
     ("CALL03", "forward.no-cache"),
+    ("CALL04", "forward.encoder-tuple"),
+    ("CALL04", "forward.encoder-states"),
 }
 
 
@@ -27,7 +30,7 @@ def test_further_cases_pass(tmp_path, tmp_path_factory):
     report = api.audit(
         [fixture("bart-odd"), fixture("bart-bare")],
         backends=["hf-torch", "hf-tf"],
-        checks=["CALL02", "CALL03"],
+        checks=["CALL02", "CALL03", "CALL04"],
         case_set="exhaustive",
         cache=shared_cache(tmp_path_factory),
         out=tmp_path / "run",
@@ -132,6 +135,16 @@ def test_an_argument_that_is_ignored_fails(tmp_path, tmp_path_factory):
         ("detected", ["CALL02"], "forward.decoder-inputs-embeds"),
         ("detected", ["CALL03"], "forward.no-cache"),
     ]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["bart-labels", "bart-span"])
+def test_encoder_outputs_that_a_classifier_ignores_fail(name, tmp_path, tmp_path_factory):
+    runner = Runner(LIBRARIES["hf-torch"], tmp_path, shared_cache(tmp_path_factory), None, None)
+    owner = inspect_checkpoint(fixture(name)).model_class
+    fault = Ignored(owner, "forward", "encoder_outputs")
+    (found,) = runner.run(name, {fault: ("eager",)}, of_operations("load", "forward", "encode_decode"))
+    assert (found.outcome, found.checks) == ("detected", ["CALL04"])
 
 
 def test_another_set_of_cases_is_one_line():

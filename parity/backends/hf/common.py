@@ -24,10 +24,19 @@ from reference.names.layouts import SPELLINGS
 
 EMBEDDINGS = {"input_ids": "inputs_embeds", "decoder_input_ids": "decoder_inputs_embeds"}
 """The documented argument that takes embeddings in place of tokens."""
+CLASSIFIER = "ForSequenceClassification"
+"""Suffix of the classes that need ``input_ids`` beside ``encoder_outputs``: they classify the state of its last end
+token (4.57.6, modeling_bart.py and modeling_tf_bart.py)."""
 NOTE_LENGTH = 1000
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _CONVERTED = ("Flax", "TF 2.0")
 _BRACKETED = re.compile(r"[\[{]['\"(].*?[\]}](?=$|[\s.])")
+
+
+def ends(tokens: np.ndarray, config: Any) -> np.ndarray:
+    """``input_ids`` ``[batch, length]`` with padding in place of all tokens but the end tokens: enough to find the
+    state that is classified, and not to encode the source again."""
+    return np.where(tokens == config.eos_token_id, tokens, config.pad_token_id)
 
 
 def embedding_scale(config: Any) -> float:

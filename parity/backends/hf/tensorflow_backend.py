@@ -11,6 +11,7 @@ import numpy as np
 
 from parity.backends import layer_injection
 from parity.backends.hf import common, documented
+from parity.backends.hf.encoder_forms import encoder_outputs
 from parity.backends.protocol import Field, LoadReport, Reorder, Step
 from parity.core.subject import Variant
 from reference.config import read_config
@@ -129,9 +130,15 @@ class HfTfModel(documented.Documented):
         Keras refuses a call without the first argument, so the library's own ``generate`` passes None too
         (transformers 4.57.6, modeling_tf_bart.py, ``prepare_inputs_for_generation``).
         """
-        tensors = _tensors(inputs)
-        rest = {name: tensor for name, tensor in tensors.items() if name not in ("input_ids", "head_mask")}
-        return dict(self._forward({"input_ids": None, **rest, "encoder_outputs": self._encoded(tensors)}).items())
+        return self.encode_then_decode_in_form(inputs, "output")
+
+    def encode_then_decode_in_form(self, inputs: Mapping[str, np.ndarray], form: str) -> Mapping[str, Field]:
+        """The same, with ``encoder_outputs`` in another form (``parity.backends.hf.encoder_forms``)."""
+        rest = {name: array for name, array in inputs.items() if name not in ("input_ids", "head_mask")}
+        if self.class_name.endswith(common.CLASSIFIER):
+            rest["input_ids"] = common.ends(inputs["input_ids"], self._model.config)
+        encoded = encoder_outputs(self._encoded(_tensors(inputs)), form)
+        return dict(self._forward({"input_ids": None, **_tensors(rest), "encoder_outputs": encoded}).items())
 
     def layerwise(self, inputs: Mapping[str, np.ndarray], states: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         """By the calls of the library's own layers, and ``encoder_outputs``."""
@@ -218,9 +225,9 @@ class HfTfModel(documented.Documented):
 
     def _encoded(self, tensors: Mapping[str, Any]) -> Any:
         given = {name: tensors[name] for name in ("input_ids", "attention_mask", "head_mask") if name in tensors}
-        return self._model.get_encoder()(
-            **given, output_hidden_states=True, output_attentions=True, return_dict=True, training=False
-        )
+        # Classifiers have no get_encoder of their own.
+        encoder = self._model.get_encoder() if hasattr(self._model, "get_encoder") else self._model.model.encoder
+        return encoder(**given, output_hidden_states=True, output_attentions=True, return_dict=True, training=False)
 
     def _forward(self, tensors: dict[str, Any], *, return_dict: bool = True, training: bool = False) -> Any:
         options = {"output_hidden_states": True, "output_attentions": True, "return_dict": return_dict}

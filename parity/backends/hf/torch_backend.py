@@ -13,6 +13,7 @@ import numpy as np
 
 from parity.backends import layer_injection
 from parity.backends.hf import common, documented
+from parity.backends.hf.encoder_forms import encoder_outputs
 from parity.backends.hf.generate_forms import generate_in_form
 from parity.backends.protocol import Field, LoadReport, Reorder, Step, token_input_names
 from parity.backends.torch_gradients import taken
@@ -183,9 +184,16 @@ class HfTorchModel(documented.Documented):
 
     def encode_then_decode(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         """``model.get_encoder()``, then a call with ``encoder_outputs`` and all inputs but ``input_ids``."""
+        return self.encode_then_decode_in_form(inputs, "output")
+
+    def encode_then_decode_in_form(self, inputs: Mapping[str, np.ndarray], form: str) -> Mapping[str, Field]:
+        """The same, with ``encoder_outputs`` in another form (``parity.backends.hf.encoder_forms``)."""
         tensors = self._tensors(inputs)
-        rest = {name: tensor for name, tensor in tensors.items() if name not in ENCODER_ONLY}
-        return dict(self._forward({**rest, "encoder_outputs": self._encoded(tensors)}).items())
+        rest = {name: array for name, array in inputs.items() if name not in ENCODER_ONLY}
+        if self.class_name.endswith(common.CLASSIFIER):
+            rest["input_ids"] = common.ends(inputs["input_ids"], self._model.config)
+        given = {**self._tensors(rest), "encoder_outputs": encoder_outputs(self._encoded(tensors), form)}
+        return dict(self._forward(given).items())
 
     def decode_steps(
         self, inputs: Mapping[str, np.ndarray], sizes: Sequence[int], reorder: Reorder | None = None
@@ -309,9 +317,11 @@ class HfTorchModel(documented.Documented):
         import torch
 
         given = {name: tensors[name] for name in (*ENCODER_ONLY, "attention_mask") if name in tensors}
+        # Classifiers of 4.37 have no get_encoder of their own.
+        whole = self._model if hasattr(self._model, "get_encoder") else self._model.base_model
         compute_as(self._variant, self._threads)
         with torch.no_grad():
-            return self._model.get_encoder()(**given, **self._output_options(), return_dict=True)
+            return whole.get_encoder()(**given, **self._output_options(), return_dict=True)
 
     def _reordered(self, cache: Any, rows: Any) -> Any:
         """Reorders as the library's beam search does: by a method of the cache, or of the model if it is a tuple."""

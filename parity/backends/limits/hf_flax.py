@@ -23,6 +23,7 @@ def lacking(question: Question) -> dict[str, str]:
         "reorder_cache": f"{name} reorders its cache only inside generate",
         "modes": f"{name} has no train and eval modes: its call has an argument train",
         "embedded": f"{name} takes no embeddings in place of tokens",
+        "encoder_forms": f"{name} takes encoder_outputs in decode alone",
         "uncached": f"{name} has no argument use_cache",
         "call_forms": f"generate of {name} takes no functions and no other model",
         "sampling_scores": f"generate of {name} returns no scores",

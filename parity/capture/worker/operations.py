@@ -118,7 +118,10 @@ def _forward(session: Session, inputs: Mapping[str, np.ndarray], method: str = "
     return Trace(arrays, {"fields": facts}, dtypes=dict(dtypes))
 
 
-def _encode_decode(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
+def _encode_decode(session: Session, inputs: Mapping[str, np.ndarray], form: str = "") -> Trace:
+    """``form``: of ``encoder_outputs``. A reference makes the whole call: every form is documented to be the same."""
+    if form:
+        return _by_method(session, inputs, "encode_then_decode_in_form", form=form)
     return _forward(session, inputs, "encode_then_decode")
 
 

@@ -85,6 +85,31 @@ def embeddings_instead_of_tokens(evidence: Evidence) -> Iterator[Result]:
 
 
 @check(
+    "CALL04",
+    claim="encoder_outputs as an output object, as a tuple, and with the last hidden state alone, gives what the "
+    "encoder's inputs give",
+    source="BART page, encoder_outputs: a tuple of last_hidden_state and, optionally, hidden_states and attentions",
+    likely_cause="the argument is ignored, or fields are taken by position from another form",
+    cases=(
+        "forward.encoder-tuple",
+        "forward.encoder-states",
+        "forward.own-decoder-inputs.encoder-output",
+        "forward.own-decoder-inputs.encoder-tuple",
+        "forward.own-decoder-inputs.encoder-states",
+    ),
+    depends_on=("forward",),
+)
+def encoder_outputs_in_each_form(evidence: Evidence) -> Iterator[Result]:
+    """Other states of the encoder are returned only if they were given. A classifier also gets ``input_ids`` to find
+    the end tokens; the others are padding there, so that the source cannot be encoded again."""
+    name = evidence.case.name
+    absent = ("encoder.hidden.", "encoder.attention.") if evidence.case.settings["form"] == "states" else ()
+    for result in evidence.between(name, name[: name.rindex(".")], whole, whole):
+        if not (result.tensor or "").startswith(absent):
+            yield result
+
+
+@check(
     "CALL03",
     claim="without a cache the call returns the same, and no cache",
     source="BART page, use_cache: past_key_values are returned if it is set",
