@@ -59,6 +59,9 @@ OPERATIONS = (
     "call_forms",
     "training_mode",
     "encoder_forms",
+    "first_argument",
+    "functional_calls",
+    "positions",
     *(f"as_{name}" for name in CLASSES["bart"]),
 )
 OF_FILES = ("config", "tokenize", "offsets", "serialised_tokenizer", "paired_merges")
@@ -70,15 +73,18 @@ OTHER_CALLS = (
     "embedded",
     "uncached",
     "encoder_forms",
+    "first_argument",
+    "functional_calls",
+    "positions",
     "sampling",
     "sampling_scores",
     "newer_arguments",
     "call_forms",
     "training_mode",
 )
-"""The whole call with embeddings in place of tokens, without a cache, and with ``encoder_outputs`` in each form;
-sampling, and the scores drawn from; arguments of ``generate`` that 4.37 does not take; other forms of it; and the call
-in training mode."""
+"""The whole call with embeddings in place of tokens, without a cache, with ``encoder_outputs`` in each form, with all
+inputs in the first argument, with given parameters and transformed, and with given positions; sampling, and the scores
+drawn from; arguments of ``generate`` that 4.37 does not take; other forms of it; and the call in training mode."""
 SAVING = tuple(word for word in OPERATIONS if word.startswith(("save_", "from_")))
 INPUTS = ("empty_source",)
 """Capabilities that are no operation of their own, but accept a kind of input."""

@@ -157,6 +157,12 @@ class CapableModel(Model, Protocol):
         last hidden ``states`` alone (capability ``encoder_forms``). A classifier also gets the end tokens."""
         ...
 
+    def call_in_form(self, inputs: Mapping[str, np.ndarray], form: str) -> Mapping[str, Field]:
+        """``call`` with the same answer in another documented form: inputs in the first argument (capability
+        ``first_argument``), given parameters and transformations of the call (``functional_calls``), or given positions
+        (``positions``)."""
+        ...
+
     def call_uncached(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         """``call`` with ``use_cache=False`` (capability ``uncached``)."""
         ...

@@ -19,6 +19,11 @@ SEEDS = [1, 1, 2]
 """Of the calls whose random numbers are compared; every other case makes the first call alone."""
 ENCODED = {"output": "encoder-output", "tuple": "encoder-tuple", "states": "encoder-states"}
 """By form of ``encoder_outputs``, the end of a case's name."""
+FORMS = {
+    "first_argument": ("first-list", "first-tuple", "first-dictionary"),
+    "functional_calls": ("own-parameters", "given-parameters", "vectorised", "parallel"),
+}
+"""By capability, forms of the whole call."""
 OWN = "forward.own-decoder-inputs"
 """The call of a class that makes its decoder inputs from the source, with other decoder inputs."""
 
@@ -27,8 +32,8 @@ def exhaustive_cases(model_spec: ModelSpec, standard: Sequence[Case]) -> Iterato
     """``forward.inputs-embeds`` and ``forward.decoder-inputs-embeds``: embeddings in place of the tokens of one half;
     ``forward.own-decoder-inputs`` and the same embeddings beside them, for classes that make their decoder inputs;
     ``forward.encoder-FORM``, or the same with those decoder inputs: with ``encoder_outputs`` in each form;
-    ``forward.no-cache``: with ``use_cache=False``; ``training.*``: in training mode, with other probabilities of
-    dropout.
+    ``forward.FORM``: the call in each form of ``FORMS``, and with given positions; ``forward.no-cache``: with
+    ``use_cache=False``; ``training.*``: in training mode, with other probabilities of dropout.
 
     Args:
         standard: the standard cases of the checkpoint.
@@ -45,13 +50,19 @@ def exhaustive_cases(model_spec: ModelSpec, standard: Sequence[Case]) -> Iterato
         for tokens, name in EMBEDDED.items():
             needs = (*case.requires, "embedded")
             yield Case(f"{OWN}{name.removeprefix('forward')}", "embedded", given, {"tokens": tokens}, needs)
+    owned = model_spec.head in ("labels", "span")
+    name, given = (OWN, {**case.inputs, **own_decoder_inputs(case.inputs)}) if owned else ("forward", case.inputs)
     if not model_spec.decoder_only:
-        owned = model_spec.head in ("labels", "span")
-        name, given = (OWN, {**case.inputs, **own_decoder_inputs(case.inputs)}) if owned else ("forward", case.inputs)
         # Where the class documents nothing else, encode-decode passes the output object.
         for form in ENCODED if owned else [form for form in ENCODED if form != "output"]:
             needs = (*case.requires, "encode_decode", "encoder_forms")
             yield Case(f"{name}.{ENCODED[form]}", "encode_decode", given, {"form": form}, needs)
+    for word, forms in FORMS.items():
+        for form in forms:
+            yield Case(f"forward.{form}", "in_form", case.inputs, {"form": form}, (*case.requires, word))
+    # Decoder inputs made from the source have no positions of their own.
+    if model_spec.speech is None:
+        yield Case(f"{name}.positions", "in_form", given, {"form": "positions"}, (*case.requires, "positions"))
     needs = (*case.requires, "uncached")
     yield Case("forward.no-cache", "uncached", case.inputs, requires=needs)
     yield from _training_cases(model_spec, case)

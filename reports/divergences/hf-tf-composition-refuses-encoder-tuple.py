@@ -1,4 +1,4 @@
-"""transformers 4.37.2 and 4.57.6, TF: an encoder-decoder model documents encoder_outputs as a tuple and refuses it."""
+"""transformers 4.57.6, TF: an encoder-decoder model documents encoder_outputs as a tuple and refuses it."""
 
 import os
 import sys

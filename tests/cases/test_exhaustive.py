@@ -1,5 +1,5 @@
-"""Which further cases each class has: embeddings where its decoder inputs are given, forms of ``encoder_outputs``, a
-call without a cache, and training mode."""
+"""Which further cases each class has: embeddings where its decoder inputs are given, other forms of the call,
+a call without a cache, and training mode."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from parity.cases.standard import standard_cases
 from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.resources import fixture
 
+FORMS = ["forward.first-list", "forward.first-tuple", "forward.first-dictionary", "forward.own-parameters"]
+FORMS += ["forward.given-parameters", "forward.vectorised", "forward.parallel"]
 OWN = [
     "forward.own-decoder-inputs",
     "forward.own-decoder-inputs.inputs-embeds",
@@ -17,6 +19,8 @@ OWN = [
     "forward.own-decoder-inputs.encoder-output",
     "forward.own-decoder-inputs.encoder-tuple",
     "forward.own-decoder-inputs.encoder-states",
+    *FORMS,
+    "forward.own-decoder-inputs.positions",
     "forward.no-cache",
 ]
 ALONE = [f"training.{name}" for name in ("without-dropout", "dropout", "attention-dropout", "activation-dropout")]
@@ -29,11 +33,11 @@ ENCODED = ["forward.encoder-tuple", "forward.encoder-states"]
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("bart-odd", [*BOTH, *ENCODED, "forward.no-cache", *WHOLE]),
-        ("bart-bare", [*BOTH, *ENCODED, "forward.no-cache", *WHOLE]),
-        ("bert2bert", [*BOTH, *ENCODED, "forward.no-cache"]),
-        ("bart-causal", ["forward.inputs-embeds", "forward.no-cache", *ALONE]),
-        ("wav2vec2-bert", ["forward.decoder-inputs-embeds", *ENCODED, "forward.no-cache"]),
+        ("bart-odd", [*BOTH, *ENCODED, *FORMS, "forward.positions", "forward.no-cache", *WHOLE]),
+        ("bart-bare", [*BOTH, *ENCODED, *FORMS, "forward.positions", "forward.no-cache", *WHOLE]),
+        ("bert2bert", [*BOTH, *ENCODED, *FORMS, "forward.positions", "forward.no-cache"]),
+        ("bart-causal", ["forward.inputs-embeds", *FORMS, "forward.positions", "forward.no-cache", *ALONE]),
+        ("wav2vec2-bert", ["forward.decoder-inputs-embeds", *ENCODED, *FORMS, "forward.no-cache"]),
         ("bart-labels", [*OWN, *WHOLE, "training.classifier-dropout"]),
         ("bart-span", [*OWN, *WHOLE]),
     ],
@@ -44,6 +48,6 @@ def test_each_class_has_the_cases_that_it_documents(name, expected):
     found = list(exhaustive_cases(model_spec, standard))
     assert [case.name for case in found] == expected
     forward = next(case for case in standard if case.name == "forward")
-    assert all(case.inputs == forward.inputs for case in found if "own" not in case.name)
-    assert all(case.inputs.items() > forward.inputs.items() for case in found if "own" in case.name)
+    assert all(case.inputs == forward.inputs for case in found if "own-decoder" not in case.name)
+    assert all(case.inputs.items() > forward.inputs.items() for case in found if "own-decoder" in case.name)
     assert not {case.digest for case in found} & {case.digest for case in standard}

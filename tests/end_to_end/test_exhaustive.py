@@ -147,6 +147,36 @@ def test_encoder_outputs_that_a_classifier_ignores_fail(name, tmp_path, tmp_path
     assert (found.outcome, found.checks) == ("detected", ["CALL04"])
 
 
+@pytest.mark.full
+def test_each_form_of_the_call_passes_or_is_known(tmp_path, tmp_path_factory):
+    report = api.audit(
+        [fixture("bart-labels"), fixture("bart-causal"), fixture("bert2bert")],
+        backends=["hf-tf", "hf-flax"],
+        checks=["CALL04", "CALL05", "CALL06", "CALL07"],
+        case_set="exhaustive",
+        cache=shared_cache(tmp_path_factory),
+        out=tmp_path / "run",
+    )
+    assert report.totals.fail == report.totals.error == 0
+    known = {verdict.evidence["known_issue"] for verdict in report.verdicts if verdict.status == "known"}
+    assert known == {"hf-tf-composition-refuses-encoder-tuple", "hf-flax-classifier-vmap-raises"}
+    passed = {(v.check, v.backend) for v in report.verdicts if v.status == "pass"}
+    assert passed == {("CALL04", "hf-tf"), ("CALL05", "hf-tf"), ("CALL06", "hf-flax"), ("CALL07", "hf-flax")}
+
+
+@pytest.mark.full
+def test_parameters_and_positions_that_flax_ignores_fail(tmp_path, tmp_path_factory):
+    runner = Runner(LIBRARIES["hf-flax"], tmp_path, shared_cache(tmp_path_factory), None, None)
+    names = ("params", "position_ids", "decoder_position_ids")
+    faults = [Ignored("FlaxBartForConditionalGeneration", "__call__", name) for name in names]
+    found = runner.run("bart-odd", dict.fromkeys(faults, ("eager",)), of_operations("load", "forward", "in_form"))
+    assert [(each.outcome, each.checks, each.case) for each in found] == [
+        ("detected", ["CALL06"], "forward.given-parameters"),
+        ("detected", ["CALL07"], "forward.positions"),
+        ("detected", ["CALL07"], "forward.positions"),
+    ]
+
+
 def test_another_set_of_cases_is_one_line():
     with pytest.raises(InputError, match="no set of cases is called all"):
         api.audit([fixture("bart-odd")], case_set="all")

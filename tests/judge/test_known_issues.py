@@ -79,6 +79,7 @@ SHOWN_ELSEWHERE = {
     "hf-flax-ignores-generation-settings": "the cases are of --cases exhaustive",
     "hf-classifier-refuses-embeddings": "the case is of --cases exhaustive",
     "hf-tf-composition-refuses-encoder-tuple": "the case is of --cases exhaustive",
+    "hf-flax-classifier-vmap-raises": "the case is of --cases exhaustive",
     "hf-torch-assisted-gpt2-raises": "the case is of --cases exhaustive",
     "hf-ignored-sampling-settings": "the cases are of --cases exhaustive",
     "hf-flax-no-attention-dropout": "the case is of --cases exhaustive",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 from parity.backends import jax_util, layer_injection
 from parity.backends.hf import common, documented
 from parity.backends.hf.flax_cache import CachedDecoder, encoded_by, seen_states
+from parity.backends.hf.flax_forms import call_in_form
 from parity.backends.hf.flax_init import load_pretrained
 from parity.backends.hf.flax_loss import LABELS, documented_loss
 from parity.backends.protocol import Field, LoadReport, Reorder, Step
@@ -108,6 +110,11 @@ class HfFlaxModel(documented.Documented):
         with jax_util.precision(self._variant):
             output = compiled(self._model.params, self._arrays(inputs))
         return output if as_tuple else dict(output.items())
+
+    def call_in_form(self, inputs: Mapping[str, np.ndarray], form: str) -> Mapping[str, Field]:
+        """``parity.backends.hf.flax_forms``."""
+        with jax_util.precision(self._variant):
+            return call_in_form(self._model, partial(self._whole, return_dict=True), self._arrays(inputs), form)
 
     def call_in_training(self, inputs: Mapping[str, np.ndarray], seed: int) -> Mapping[str, Field]:
         """The call with ``train=True`` and ``dropout_rng``, not compiled as a whole."""

@@ -43,3 +43,11 @@ def saving(question: Question) -> dict[str, str]:
     able = () if weights is None else weights.capabilities
     reason = f"{question.backend} of {question.library} has no such format or flag"
     return {word: reason for word in SAVING if word not in able}
+
+
+def without_parameters(name: str) -> dict[str, str]:
+    """Capabilities of the Flax classes alone: of classes that hold their parameters and count positions themselves."""
+    return {
+        "functional_calls": f"{name} takes no parameters in its call",
+        "positions": f"{name} takes no positions in its call",
+    }

@@ -29,6 +29,7 @@ def lacking(question: Question) -> dict[str, str]:
         "plain_load": f"{name} has no arguments for dtype, attention and device: every load is a plain load",
         **{f"as_{other}": hf.no_class(question, other, ABSENT) for other in ABSENT if other in CLASSES["bart"]},
         "cuda": "no stack has a TensorFlow built for CUDA",
+        **hf.without_parameters(name),
         "call_forms": f"not tested with {name}",
         **hf.newer(question),
         **hf.saving(question),

@@ -131,6 +131,11 @@ def _embedded(session: Session, inputs: Mapping[str, np.ndarray], tokens: str) -
     return _by_method(session, inputs, "call_embedded", tokens=tokens)
 
 
+def _in_form(session: Session, inputs: Mapping[str, np.ndarray], form: str) -> Trace:
+    """The call in another form. A reference makes the plain call: both are documented to be the same."""
+    return _by_method(session, inputs, "call_in_form", form=form)
+
+
 def _uncached(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     """The call with ``use_cache=False``. A reference returns no cache anyway."""
     return _by_method(session, inputs, "call_uncached")
@@ -315,6 +320,7 @@ _OPERATIONS: dict[str, Callable[..., Trace]] = {
     "tuple": _tuple,
     "embedded": _embedded,
     "uncached": _uncached,
+    "in_form": _in_form,
     "training": _training,
     "gradients": _gradients,
     "decode_steps": decoding.decode_steps,
