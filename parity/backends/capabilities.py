@@ -59,7 +59,6 @@ OPERATIONS = (
     "call_forms",
     "training_mode",
     "encoder_forms",
-    "first_argument",
     "functional_calls",
     "positions",
     *(f"as_{name}" for name in CLASSES["bart"]),
@@ -73,7 +72,6 @@ OTHER_CALLS = (
     "embedded",
     "uncached",
     "encoder_forms",
-    "first_argument",
     "functional_calls",
     "positions",
     "sampling",
@@ -82,8 +80,8 @@ OTHER_CALLS = (
     "call_forms",
     "training_mode",
 )
-"""The whole call with embeddings in place of tokens, without a cache, with ``encoder_outputs`` in each form, with all
-inputs in the first argument, with given parameters and transformed, and with given positions; sampling, and the scores
+"""The whole call with embeddings in place of tokens, without a cache, with ``encoder_outputs`` in each form, with given
+parameters and transformed, and with given positions; sampling, and the scores
 drawn from; arguments of ``generate`` that 4.37 does not take; other forms of it; and the call in training mode."""
 SAVING = tuple(word for word in OPERATIONS if word.startswith(("save_", "from_")))
 INPUTS = ("empty_source",)

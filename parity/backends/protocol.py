@@ -158,9 +158,8 @@ class CapableModel(Model, Protocol):
         ...
 
     def call_in_form(self, inputs: Mapping[str, np.ndarray], form: str) -> Mapping[str, Field]:
-        """``call`` with the same answer in another documented form: inputs in the first argument (capability
-        ``first_argument``), given parameters and transformations of the call (``functional_calls``), or given positions
-        (``positions``)."""
+        """``call`` with the same answer in another documented form: given parameters and
+        transformations of the call (capability ``functional_calls``), or given positions (``positions``)."""
         ...
 
     def call_uncached(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:

@@ -19,11 +19,8 @@ SEEDS = [1, 1, 2]
 """Of the calls whose random numbers are compared; every other case makes the first call alone."""
 ENCODED = {"output": "encoder-output", "tuple": "encoder-tuple", "states": "encoder-states"}
 """By form of ``encoder_outputs``, the end of a case's name."""
-FORMS = {
-    "first_argument": ("first-list", "first-tuple", "first-dictionary"),
-    "functional_calls": ("own-parameters", "given-parameters", "vectorised", "parallel"),
-}
-"""By capability, forms of the whole call."""
+FORMS = ("own-parameters", "given-parameters", "vectorised", "parallel")
+"""Forms of the whole call of a class that is a function of its parameters."""
 OWN = "forward.own-decoder-inputs"
 """The call of a class that makes its decoder inputs from the source, with other decoder inputs."""
 
@@ -57,9 +54,9 @@ def exhaustive_cases(model_spec: ModelSpec, standard: Sequence[Case]) -> Iterato
         for form in ENCODED if owned else [form for form in ENCODED if form != "output"]:
             needs = (*case.requires, "encode_decode", "encoder_forms")
             yield Case(f"{name}.{ENCODED[form]}", "encode_decode", given, {"form": form}, needs)
-    for word, forms in FORMS.items():
-        for form in forms:
-            yield Case(f"forward.{form}", "in_form", case.inputs, {"form": form}, (*case.requires, word))
+    for form in FORMS:
+        needs = (*case.requires, "functional_calls")
+        yield Case(f"forward.{form}", "in_form", case.inputs, {"form": form}, needs)
     # Decoder inputs made from the source have no positions of their own.
     if model_spec.speech is None:
         yield Case(f"{name}.positions", "in_form", given, {"form": "positions"}, (*case.requires, "positions"))

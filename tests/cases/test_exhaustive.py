@@ -10,8 +10,7 @@ from parity.cases.standard import standard_cases
 from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.resources import fixture
 
-FORMS = ["forward.first-list", "forward.first-tuple", "forward.first-dictionary", "forward.own-parameters"]
-FORMS += ["forward.given-parameters", "forward.vectorised", "forward.parallel"]
+FORMS = [f"forward.{name}" for name in ("own-parameters", "given-parameters", "vectorised", "parallel")]
 OWN = [
     "forward.own-decoder-inputs",
     "forward.own-decoder-inputs.inputs-embeds",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -117,20 +116,6 @@ class HfTfModel(documented.Documented):
 
     def call_uncached(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         return dict(self._forward({**_tensors(inputs), "use_cache": False}).items())
-
-    def call_in_form(self, inputs: Mapping[str, np.ndarray], form: str) -> Mapping[str, Field]:
-        """All inputs in the first argument (BART page, TensorFlow: a list or tuple in the order of the signature, or a
-        dictionary).
-
-        Raises:
-            KeyError: there is no such form.
-        """
-        tensors = _tensors(inputs)
-        order = [name for name in inspect.signature(self._model.call).parameters if name in tensors]
-        ordered = [tensors[name] for name in order]
-        first = {"first-list": ordered, "first-tuple": tuple(ordered), "first-dictionary": tensors}[form]
-        options = {"output_hidden_states": True, "output_attentions": True, "return_dict": True}
-        return dict(self._model(first, **options, training=False).items())
 
     def call_in_training(self, inputs: Mapping[str, np.ndarray], seed: int) -> Mapping[str, Field]:
         """The call with ``training=True``."""

@@ -24,7 +24,6 @@ def lacking(question: Question) -> dict[str, str]:
         "modes": f"{name} has no train and eval modes: its call has an argument train",
         "embedded": f"{name} takes no embeddings in place of tokens",
         "encoder_forms": f"{name} takes encoder_outputs in decode alone",
-        "first_argument": f"{name} takes each input by its own argument",
         **({"positions": f"not tested with {name}"} if question.documented.startswith("Speech") else {}),
         "uncached": f"{name} has no argument use_cache",
         "call_forms": f"generate of {name} takes no functions and no other model",

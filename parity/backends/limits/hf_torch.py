@@ -26,9 +26,8 @@ def lacking(question: Question) -> dict[str, str]:
             found["attentions"] += "; with output_attentions it falls back to eager, so that sdpa would not be tested"
     if question.version >= (5, 0):
         found["head_masks"] = f"{question.documented} of {library} does not accept head masks"
-    name = f"{question.documented} of {library}"
-    found["first_argument"] = f"{name} takes each input by its own argument"
-    return found | hf.without_parameters(name) | hf.newer(question) | _saving(question)
+    found |= hf.without_parameters(f"{question.documented} of {library}")
+    return found | hf.newer(question) | _saving(question)
 
 
 def _no_attention(question: Question) -> str:

@@ -111,19 +111,6 @@ def encoder_outputs_in_each_form(evidence: Evidence) -> Iterator[Result]:
 
 @check(
     "CALL05",
-    claim="the call returns the same with all its inputs in the first argument: a list, a tuple or a dictionary",
-    source="BART page, TensorFlow: all inputs as a list, tuple or dictionary in the first positional argument",
-    likely_cause="inputs taken by position in another order, or dropped",
-    cases=("forward.first-list", "forward.first-tuple", "forward.first-dictionary"),
-    depends_on=("forward",),
-)
-def inputs_in_the_first_argument(evidence: Evidence) -> Iterator[Result]:
-    """Keras passes inputs in this form."""
-    yield from evidence.between(evidence.case.name, "forward", whole, whole)
-
-
-@check(
-    "CALL06",
     claim="the call returns the same uncompiled with the model's own parameters, with given ones of a model whose own "
     "are 0, under jax.vmap and under jax.pmap",
     source="BART page, Flax: a linen module that supports JIT compilation, differentiation, vectorization and "
@@ -138,7 +125,7 @@ def call_is_a_function_of_parameters(evidence: Evidence) -> Iterator[Result]:
 
 
 @check(
-    "CALL07",
+    "CALL06",
     claim="a masked column before a text changes nothing if the positions count from the column after it",
     source="BART page, Flax: position_ids and decoder_position_ids are the indices in the position embeddings",
     likely_cause="the argument is ignored, or passed to the other half",

@@ -22,6 +22,9 @@ ELSEWHERE = (
     "LAYER01",
     "CALL02",
     "CALL03",
+    "CALL04",
+    "CALL05",
+    "CALL06",
     "sampling",
     "training",
 )
