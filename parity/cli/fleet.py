@@ -138,6 +138,31 @@ def fleet_run(
     raise typer.Exit(result.exit_code)
 
 
+@fleet_app.command("search", epilog=DONE)
+@guarded
+def fleet_search(
+    text: Annotated[str, typer.Argument(metavar="[TEXT]", help="Part of the id.", show_default=False)] = "",
+    author: Annotated[str | None, typer.Option(metavar="NAME", help="Of this user or organisation only.")] = None,
+    filters: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="TAG,…",
+            callback=split_commas,
+            help="With all these tags, such as bart or summarization.",
+        ),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="At most so many.")] = None,
+) -> None:
+    """Search the hub, and print a list of checkpoints, each with its present commit. It needs the network.
+
+    Example: parity fleet search --author facebook --filter bart > checkpoints.txt
+    """
+    from parity.fleet.hub import search_hub
+
+    print("\n".join(search_hub(text, author, filters or (), limit)))
+
+
 @fleet_app.command("report", epilog=DONE)
 @guarded
 def fleet_report(directory: Fleet) -> None:
