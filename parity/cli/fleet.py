@@ -14,7 +14,7 @@ from parity.cli.options import audit_options, split_commas
 from parity.core.display import printable
 from parity.core.options import AuditOptions
 
-Fleet = Annotated[Path, typer.Argument(metavar="DIR", help="The directory of a fleet, as --out named it.")]
+Fleet = Annotated[str, typer.Argument(metavar="DIR|URL", help="The results of a fleet, as --out named them.")]
 RUN_CODES = (
     "Exit code 0: only pass, known and skip. 1: any fail or error. 2: usage, a checkpoint that was not audited, or "
     "nothing computed. 3: internal error, a bug of parity. 130: interrupted; --resume goes on."
@@ -63,7 +63,12 @@ def fleet_run(
         Path,
         typer.Argument(metavar="LIST", help="A text file: a directory or hub id a line, then a revision if any."),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Write the results here.")],
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out", metavar="DIR|URL", help="Write the results here: a directory, or s3://BUCKET/PREFIX and the like."
+        ),
+    ],
     options: AuditOptions,
     address: Annotated[
         str | None,
@@ -97,6 +102,7 @@ def fleet_run(
 
     Example: parity fleet checkpoints.txt --out fleets/today --backend hf-torch --address auto
     """
+    from parity.fleet.objects import is_url
     from parity.fleet.progress import FleetProgress
     from parity.fleet.run import Cluster, fleet
     from parity.fleet.targets import read_targets
@@ -104,7 +110,7 @@ def fleet_run(
 
     found = read_targets(targets)
     cache = str(cache or "")  # a path, where the project has it
-    shared = cache if "://" in cache else ""
+    shared = cache if is_url(cache) else ""
     if cache and not shared:
         options = replace(options, cache=Path(cache).absolute())
     try:
@@ -181,8 +187,8 @@ def fleet_report(directory: Fleet) -> None:
 )
 @guarded
 def fleet_gate(
-    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="The directory of a fleet …")],
-    after: Annotated[Path, typer.Argument(metavar="AFTER", help="… and of one after an upgrade.")],
+    before: Annotated[str, typer.Argument(metavar="BEFORE", help="The results of a fleet …")],
+    after: Annotated[str, typer.Argument(metavar="AFTER", help="… and of one after an upgrade.")],
 ) -> None:
     """List the cells of two fleets that got worse or better, and fail if one that was good fails now.
 

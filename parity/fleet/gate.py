@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from parity.core.records import RecordError
 from parity.fleet.folder import Folder
 from parity.fleet.outcome import Outcome
-from parity.fleet.table import read_rows, verdict_of
+from parity.fleet.table import verdict_of
 from parity.tools.gate.baseline import row_of
 from parity.tools.gate.gate import Change, Kind, changes
 from parity.tools.gate.report_digest import VerdictSummary
@@ -52,11 +52,11 @@ def gate(before: Folder, after: Folder) -> FleetGate:
     """
     was, now = before.asked(), after.asked()
     if differs := [name for name in SAME if was.get(name) != now.get(name)]:
-        raise RecordError(f"{after.path}: was made with another {', '.join(differs)} than {before.path}")
+        raise RecordError(f"{after}: was made with another {', '.join(differs)} than {before}")
     # A name is that of a line of the list and a device, whatever commit a branch is at.
     old, new = ({each.name: each for each in folder.outcomes()} for folder in (before, after))
     if not old.keys() & new.keys():
-        raise RecordError(f"{after.path}: shares no checkpoint with {before.path}")
+        raise RecordError(f"{after}: shares no checkpoint with {before}")
     found: list[Change] = []
     lost, replaced = [], []
     for name in sorted(old.keys() | new.keys()):
@@ -67,17 +67,16 @@ def gate(before: Folder, after: Folder) -> FleetGate:
             continue
         known = {}
         if one is not None and one.state == "audited":
-            known = {each.cell: row_of(each) for each in _verdicts(before, name, other.label)}
+            known = {each.cell: row_of(each) for each in _verdicts(before, one, other.label)}
             if one.digest != other.digest:
                 replaced.append(other.label)
-        found += changes(known, _verdicts(after, name, other.label))
+        found += changes(known, _verdicts(after, other, other.label))
     audited = sum(each.state == "audited" for each in new.values())
     return FleetGate(found, audited, lost, replaced, list(_versions(old.values(), new.values())))
 
 
-def _verdicts(folder: Folder, name: str, label: str) -> Iterator[VerdictSummary]:
-    rows = read_rows(folder.path / "cells" / f"{name}.parquet")
-    yield from (verdict_of(row, label) for row in rows)
+def _verdicts(folder: Folder, outcome: Outcome, label: str) -> Iterator[VerdictSummary]:
+    yield from (verdict_of(row, label) for row in folder.rows(outcome))
 
 
 def _versions(before: Iterable[Outcome], after: Iterable[Outcome]) -> Iterator[str]:

@@ -6,13 +6,10 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 from jinja2 import Environment
 
 from parity.core.display import printable, sentence
-from parity.core.errors import OutputError
-from parity.core.files import write_whole
 from parity.core.resources import data
 from parity.core.version import __version__
 from parity.fleet.causes import Causes
@@ -39,23 +36,17 @@ class Link:
     """Of its own report; empty for one that was not audited."""
 
 
-def write_report(folder: Folder) -> Path:
+def write_report(folder: Folder) -> str:
     """Writes ``index.html`` into the directory of a fleet, atomically.
 
     Returns:
-        The page.
+        Where the page is.
 
     Raises:
         InputError: ``RecordError`` (there is no fleet, or a file of it is damaged), ``OutputError`` (the page cannot be
             written), or pyarrow is not installed.
     """
-    text = render(folder)
-    path = folder.path / PAGE
-    try:
-        write_whole(path, text.encode("utf-8", "backslashreplace").decode())
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}") from error
-    return path
+    return folder.put(PAGE, render(folder).encode("utf-8", "backslashreplace").decode())
 
 
 def render(folder: Folder) -> str:

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 from parity.capture.cache import default_cache
 from parity.capture.plan import subjects
-from parity.capture.run_directory import locked
 from parity.core.backends import audited
 from parity.core.errors import CheckpointError, InputError
 from parity.core.options import MAIN, AuditOptions
@@ -121,7 +120,7 @@ class FleetResult:
 def fleet(
     targets: TargetList,
     options: AuditOptions,
-    out: Path,
+    out: str | Path,
     *,
     devices: Sequence[str] = ("cpu",),
     address: str | None = None,
@@ -137,7 +136,7 @@ def fleet(
 
     Args:
         options: of each audit; ``device``, ``out``, ``jobs`` and ``memory`` are set for each task.
-        out: the directory of the results.
+        out: the directory of the results, or a URL that fsspec opens.
         devices: each checkpoint is audited on each.
         address: of a Ray cluster; None starts Ray on this machine.
         cpus: CPUs that one audit reserves.
@@ -160,7 +159,7 @@ def fleet(
     if shared_cache:
         SharedTraceCache(options.cache or default_cache(), shared_cache).check()
     folder = Folder(out)
-    with locked(out):
+    with folder.locked():
         folder.begin({**options.recorded(), **_recorded(options)}, resume)
         known = {each.name: each for each in folder.outcomes()}
         jobs = [Job(target, device) for target in targets.targets for device in devices]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from parity.core.errors import InputError
@@ -77,36 +76,33 @@ def rows_of(report: Report, manifest: Manifest, checkpoint: str, revision: str) 
     return rows
 
 
-def write_rows(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
-    """Writes a checkpoint's rows, atomically.
+def table_bytes(rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """A checkpoint's rows as a Parquet file.
 
     Raises:
         InputError: pyarrow is not installed.
-        OSError: the file cannot be written.
     """
     arrow, parquet = _pyarrow()
     columns = {name: [_text(row[name]) if name in TEXTS else row[name] for row in rows] for name in COLUMNS}
     table = arrow.table(columns, schema=_schema())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".part-{path.name}")
-    try:
-        parquet.write_table(table, temporary, compression="zstd")
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    content = arrow.BufferOutputStream()
+    parquet.write_table(table, content, compression="zstd")
+    return content.getvalue().to_pybytes()
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
+def rows_in(content: bytes, path: str) -> list[dict[str, Any]]:
     """The rows of one file.
+
+    Args:
+        path: of the file, for messages.
 
     Raises:
         InputError: pyarrow is not installed.
-        RecordError: the file is missing, damaged or has other columns.
+        RecordError: the file is damaged or has other columns.
     """
     arrow, parquet = _pyarrow()
     try:
-        table = parquet.ParquetFile(path).read()
+        table = parquet.ParquetFile(arrow.BufferReader(content)).read()
     except (OSError, arrow.ArrowException) as error:
         raise RecordError(f"{path}: cannot be read: {str(error).strip().splitlines()[0]}") from error
     if not table.schema.equals(_schema()):

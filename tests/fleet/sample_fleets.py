@@ -74,7 +74,7 @@ def refused(job: Job, kind: Any, reason: str) -> Answer:
     return Answer(kind, outcome)
 
 
-def written(path: Path, rows: dict[str, Sequence[dict[str, Any]]], *others: Answer) -> Folder:
+def written(path: str | Path, rows: dict[str, Sequence[dict[str, Any]]], *others: Answer) -> Folder:
     """The folder of a fleet with these rows by checkpoint."""
     folder = Folder(path)
     folder.begin({"checks": ["NUM01"]}, resume=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -83,7 +84,7 @@ def test_the_page_links_each_checkpoint_s_report(tmp_path):
         refused(Job(Target("owner/gone")), "unreadable", "the hub knows no such id"),
     )
     path = write_report(folder)
-    page = path.read_text(encoding="utf-8")
+    page = Path(path).read_text(encoding="utf-8")
     assert "<h1>1 of 2 audited checkpoints diverges, 1 unreadable</h1>" in page
     links = re.findall(r'href="(reports/[^"]+)"', page)
     assert len(set(links)) == 2

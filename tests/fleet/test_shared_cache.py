@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +19,7 @@ from tests.fleet.sample_fleets import OPTIONS, Scripted
 
 pytest.importorskip("fsspec", reason="a shared cache needs fsspec: pip install 'encdec-parity[ray]'")
 KEY = "ab" + "0" * 62
+OBJECT = f"ab/{KEY}.safetensors"
 
 
 def trace(value: float = 1.0) -> Trace:
@@ -53,7 +49,7 @@ def test_two_writers_leave_one_whole_object(tmp_path, url):
     writers = [SharedTraceCache(tmp_path / name, url) for name in ("one", "two")]
     for number, writer in enumerate(writers):
         writer.put(KEY, trace(float(number)))
-        writer._put(writer.path(KEY), writer._object(KEY))
+        writer._objects.copy_from(str(writer.path(KEY)), OBJECT)
     found = SharedTraceCache(tmp_path / "reader", url).find(KEY)
     assert found is not None
     assert found.arrays["x"][0] == 1.0
@@ -62,13 +58,12 @@ def test_two_writers_leave_one_whole_object(tmp_path, url):
 def test_a_damaged_object_and_one_of_another_key_are_absent(tmp_path, url):
     one = SharedTraceCache(tmp_path / "one", url)
     one.put(KEY, trace())
-    one._files.makedirs(one._object(KEY).rpartition("/")[0], exist_ok=True)
     content = one.path(KEY).read_bytes()
     for wrong in (content[:-8], content[:-8] + b"12345678", b""):
-        one._files.pipe_file(one._object(KEY), wrong)
+        one._objects.write({OBJECT: wrong})
         assert SharedTraceCache(tmp_path / "reader", url).find(KEY) is None
     other = "ab" + "1" * 62
-    one._files.pipe_file(one._object(other), content)
+    one._objects.write({f"ab/{other}.safetensors": content})
     assert SharedTraceCache(tmp_path / "reader", url).find(other) is None
 
 
@@ -80,7 +75,7 @@ def test_a_writer_that_ends_half_way_leaves_no_object(tmp_path, monkeypatch):
         Path(target).write_bytes(Path(source).read_bytes()[:50])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(one._files, "put_file", half)
+    monkeypatch.setattr(one._objects.files, "put_file", half)
     one.publish([KEY])
     assert "cannot be written" in one.problem
     assert "No space left" in one.problem
@@ -101,44 +96,9 @@ def test_a_location_that_cannot_be_used_is_one_line_before_any_task(tmp_path, ur
     assert not cluster.submitted
 
 
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A bucket on a server of S3 that runs here."""
-    for name in ("moto", "s3fs", "flask"):
-        pytest.importorskip(name, reason=f"{name} is not installed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for name, value in {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }.items():
-            monkeypatch.setenv(name, value)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1.0).close()
-                break
-            except OSError:
-                time.sleep(0.2)
-        import s3fs
-
-        s3fs.S3FileSystem.clear_instance_cache()  # one of an earlier server
-        s3fs.S3FileSystem().mkdir("parity-test")
-        yield "s3://parity-test/traces"
-    finally:
-        server.kill()
-        server.wait()
-
-
 @pytest.mark.full
-def test_a_server_of_s3_holds_whole_traces(tmp_path, bucket):
-    one, other = (SharedTraceCache(tmp_path / name, bucket) for name in ("one", "other"))
+def test_a_server_of_s3_holds_whole_traces(tmp_path, s3):
+    one, other = (SharedTraceCache(tmp_path / name, f"{s3}/traces") for name in ("one", "other"))
     one.check()
     one.put(KEY, trace())
     one.publish([KEY])
@@ -151,7 +111,7 @@ def test_a_server_of_s3_holds_whole_traces(tmp_path, bucket):
 
 
 @pytest.mark.full
-def test_a_second_machine_computes_nothing_that_the_first_shared(tmp_path, bucket):
+def test_a_second_machine_computes_nothing_that_the_first_shared(tmp_path, s3):
     """Two audits with local caches of their own; every trace of the second is the first one's."""
     from parity import api
     from tests.fleet.test_on_ray import CONFIG
@@ -160,7 +120,7 @@ def test_a_second_machine_computes_nothing_that_the_first_shared(tmp_path, bucke
     model = tiny(CONFIG, tmp_path / "model")
     reports = []
     for name in ("one", "two"):
-        store = SharedTraceCache(tmp_path / name, bucket)
+        store = SharedTraceCache(tmp_path / name, f"{s3}/traces")
         reports.append(api.audit([model], replace(options, out=tmp_path / f"run-{name}"), store=store, jobs=1))
         assert not store.problem
     first, second = (each.cost for each in reports)
