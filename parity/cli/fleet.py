@@ -103,6 +103,7 @@ def fleet_run(
     Example: parity fleet checkpoints.txt --out fleets/today --backend hf-torch --address auto
     """
     from parity.fleet.objects import is_url
+    from parity.fleet.on_ray import GO_ON
     from parity.fleet.progress import FleetProgress
     from parity.fleet.run import Cluster, fleet
     from parity.fleet.targets import read_targets
@@ -137,7 +138,7 @@ def fleet_run(
                 opened=opened,
             )
     except KeyboardInterrupt:
-        say("interrupted; every checkpoint that has ended is kept, the same command with --resume goes on from there")
+        say(f"interrupted; {GO_ON}")
         raise typer.Exit(INTERRUPTED) from None
     print(ending(result))
     print(printable(out, LONG))

@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from parity import api
@@ -44,6 +45,15 @@ REASON = 2000
 """Characters of a reason."""
 
 
+def versions_here() -> dict[str, str]:
+    """What the command and every machine must have in the same version; of Python, the minor version."""
+    try:
+        of_ray = version("ray")
+    except PackageNotFoundError:
+        of_ray = "none"
+    return {"encdec-parity": __version__, "Ray": of_ray, "Python": f"{sys.version_info.major}.{sys.version_info.minor}"}
+
+
 @dataclass(frozen=True)
 class Asked:
     """What is asked of every checkpoint of a fleet."""
@@ -61,7 +71,20 @@ class Asked:
     """CPUs that one task reserves."""
     shared_cache: str = ""
     """URL of the trace cache that machines share; empty: there is none."""
-    version: str = __version__
+    versions: Mapping[str, str] = field(default_factory=versions_here)
+    """Of the command (``versions_here``)."""
+
+
+def differing(command: Mapping[str, str], machine: Mapping[str, str]) -> str:
+    """``has Ray 2.59.0, and the command is run with Ray 2.60.0``; empty where both have the same versions."""
+    names = [name for name in sorted({*command, *machine}) if command.get(name) != machine.get(name)]
+    if not names:
+        return ""
+    theirs, ours = (
+        ", ".join(f"{name} {versions.get(name, 'of no known version')}" for name in names)
+        for versions in (machine, command)
+    )
+    return f"has {theirs}, and the command is run with {ours}"
 
 
 class _TimeLimit(BaseException):
@@ -104,8 +127,8 @@ def audit_one(job: Job, asked: Asked, memory: int) -> Answer:
         return Answer(kind, outcome.model_copy(update={"state": state, "reason": reason, "seconds": took}))
 
     began = time.monotonic()
-    if asked.version != __version__:
-        return ended("unusable", f"has encdec-parity {__version__}, and the command is {asked.version}")
+    if reason := differing(asked.versions, versions_here()):
+        return ended("unusable", reason)
     try:
         with _time_limit(asked.limit), _environment(asked):
             return _audited(job, asked, memory, outcome, began)

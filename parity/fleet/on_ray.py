@@ -18,6 +18,7 @@ from parity.fleet.targets import Job
 
 CONNECT_LIMIT = 10.0
 """Seconds to wait for an address to accept a connection. Ray itself would try for minutes."""
+GO_ON = "every checkpoint that has ended is kept, the same command with --resume goes on from there"
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class RayCluster:
             cause = sentence(error.cause, 300)
             raise InputError(f"a machine of the cluster cannot run encdec-parity: {cause}") from error
         except exceptions.RayError as error:
-            raise InputError(f"Ray: {sentence(error, 600)}; --resume goes on") from error
+            raise InputError(f"Ray has ended: {sentence(error, 600)}; {GO_ON}") from error
 
     def _nodes(self) -> list[dict[str, Any]]:
         return [each for each in self._ray.nodes() if each["Alive"]]

@@ -21,8 +21,9 @@ from parity.core.stacks import find_row, resolve_stack
 from parity.fleet import table
 from parity.fleet.audit_one import IDLE, Asked, memory_needed
 from parity.fleet.folder import Folder
-from parity.fleet.on_ray import Lost, RayCluster
+from parity.fleet.on_ray import Lost
 from parity.fleet.outcome import Answer, Outcome
+from parity.fleet.ray_process import RayProcess
 from parity.fleet.shared_cache import SharedTraceCache
 from parity.fleet.targets import Job, TargetList
 from parity.judge.judge import select_checks
@@ -43,7 +44,7 @@ VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 class Cluster(Protocol):
-    """Where tasks run (``parity.fleet.on_ray.RayCluster``)."""
+    """Where tasks run (``parity.fleet.ray_process.RayProcess``)."""
 
     dashboard: str
     slots: int
@@ -170,7 +171,7 @@ def fleet(
         known = {name: each for name, each in known.items() if name in planned}
         waiting = [job for job in jobs if job.name not in known]
         if waiting:
-            with cluster or RayCluster(address, cpus) as opening:
+            with cluster or RayProcess(address, cpus) as opening:
                 opened(opening)
                 environment = {name: os.environ.get(name) for name in VARIABLES}
                 asked = Asked(options, limit, opening.most_memory, tuple(sys.argv), environment, cpus, shared_cache)

@@ -16,7 +16,8 @@ from parity.capture.memory import WORKER_BASE
 from parity.core.errors import InputError
 from parity.core.resources import fixture
 from parity.core.stacks import StackError
-from parity.fleet.audit_one import IDLE, LEFT_AFTER, Asked, audit_one, memory_needed
+from parity.fleet import audit_one as module
+from parity.fleet.audit_one import IDLE, LEFT_AFTER, Asked, audit_one, differing, memory_needed, versions_here
 from parity.fleet.outcome import Answer
 from parity.fleet.targets import Job, Target
 from reference.errors import CheckpointError
@@ -81,10 +82,25 @@ def test_whatever_an_audit_raises_is_the_answer(asked, monkeypatch, error, kind,
     assert (answer.kind, answer.outcome.reason) == (kind, reason)
 
 
-def test_another_version_on_the_machine_is_answered_before_anything_is_read(asked):
-    answer = audit_one(MODEL, replace(asked, version="0.0.1"), ENOUGH)
+@pytest.mark.parametrize(
+    ("name", "theirs"), [("encdec-parity", "0.0.1"), ("Ray", "2.0.0"), ("Ray", "none"), ("Python", "3.8")]
+)
+def test_another_version_on_a_machine_is_answered_before_anything_is_read(asked, monkeypatch, name, theirs):
+    """The machine's versions are substituted: there is one version of each here."""
+    ours = versions_here()
+    monkeypatch.setattr(module, "versions_here", lambda: {**ours, name: theirs})
+    answer = audit_one(Job(Target("/nowhere/at-all")), asked, ENOUGH)
     assert answer.kind == "unusable"
-    assert answer.outcome.reason.endswith("and the command is 0.0.1")
+    assert answer.outcome.reason == f"has {name} {theirs}, and the command is run with {name} {ours[name]}"
+
+
+def test_every_version_that_differs_is_named():
+    command = {"Ray": "2.60.0", "Python": "3.11", "encdec-parity": "1.0"}
+    assert not differing(command, dict(command))
+    assert (
+        differing(command, {"Python": "3.12", "encdec-parity": "1.0"})
+        == "has Python 3.12, Ray of no known version, and the command is run with Python 3.11, Ray 2.60.0"
+    )
 
 
 def test_the_time_limit_stops_what_catches_every_exception(asked, monkeypatch):

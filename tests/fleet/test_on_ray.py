@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ from parity.core.options import AuditOptions
 from parity.core.records import Manifest, read_record
 from parity.fleet.folder import Folder
 from parity.fleet.on_ray import RayCluster
+from parity.fleet.ray_process import RayProcess
 from parity.fleet.run import FleetResult, fleet
 from parity.fleet.table import rows_of
 from parity.fleet.targets import Target, TargetList
@@ -161,32 +163,83 @@ def test_a_killed_process_changes_nothing(tmp_path, models, audits, victim):
 def test_a_checkpoint_that_ends_its_process_is_set_aside(tmp_path, models, audits):
     poison = tmp_path / POISON
     shutil.copytree(models[0], poison)
-    cluster = RayCluster(None, 1.0, audit_or_end)
+    cluster = RayProcess(None, 1.0, audit_or_end)
     result = on_ray(tmp_path / "fleet", [poison, *models], tmp_path / "cache", cluster=cluster)
     states = {each.checkpoint: (each.state, each.tries) for each in result.outcomes}
     assert states[str(poison)] == ("set aside", 2)
     assert table(tmp_path / "fleet") == audits
 
 
-def test_a_killed_command_goes_on_with_resume(tmp_path, models, audits):
-    listed, out = tmp_path / "list.txt", tmp_path / "fleet"
+def command_for(models: list[Path], tmp_path: Path) -> list[str]:
+    """``parity fleet`` for these, one task at a time."""
+    listed = tmp_path / "list.txt"
     listed.write_text("".join(f"{path}\n" for path in models))
-    command = [sys.executable, "-m", "parity", "fleet", str(listed), "--out", str(out), *ARGUMENTS]
-    command += ["--cache", str(tmp_path / "cache"), "--cpus-per-audit", str(os.cpu_count() or 1)]
-    started = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
+    command = [sys.executable, "-m", "parity", "fleet", str(listed), "--out", str(tmp_path / "fleet"), *ARGUMENTS]
+    return [*command, "--cache", str(tmp_path / "cache"), "--cpus-per-audit", str(os.cpu_count() or 1)]
+
+
+def when_the_first_has_ended(started: subprocess.Popen, out: Path) -> None:
     deadline = time.monotonic() + 400
     while not list(out.glob("checkpoints/[!.]*.json")) and time.monotonic() < deadline:
         assert started.poll() is None
         time.sleep(0.1)
-    started.send_signal(signal.SIGKILL)
-    started.wait()
-    before = {each.name for each in Folder(out).outcomes()}
-    assert 0 < len(before) < len(models)
-    times = {name: (out / "checkpoints" / f"{name}.json").stat().st_mtime_ns for name in before}
+
+
+def ended_times(out: Path) -> dict[str, int]:
+    return {
+        each.name: (out / "checkpoints" / f"{each.name}.json").stat().st_mtime_ns for each in Folder(out).outcomes()
+    }
+
+
+def goes_on(command: list[str], out: Path, before: dict[str, int], audits: list[dict[str, Any]]) -> None:
+    """Checks that ``--resume`` completes the table, and audits nothing again."""
+    assert 0 < len(before) < 3
     ended = subprocess.run([*command, "--resume"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 1, ended.stderr
     assert table(out) == audits
-    assert times == {name: (out / "checkpoints" / f"{name}.json").stat().st_mtime_ns for name in before}
+    after = ended_times(out)
+    assert before == {name: after[name] for name in before}
+
+
+def test_a_killed_command_goes_on_with_resume(tmp_path, models, audits):
+    command, out = command_for(models, tmp_path), tmp_path / "fleet"
+    started = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL, start_new_session=True)
+    when_the_first_has_ended(started, out)
+    started.send_signal(signal.SIGKILL)
+    started.wait()
+    goes_on(command, out, ended_times(out), audits)
+
+
+def test_a_command_whose_ray_is_killed_ends_with_one_line_and_goes_on_with_resume(tmp_path, models, audits):
+    """Ray ends the process that uses it when its own raylet has ended; no process of either is left."""
+    command, out = command_for(models, tmp_path), tmp_path / "fleet"
+    started = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    when_the_first_has_ended(started, out)
+    started_by_it = psutil.Process(started.pid).children(recursive=True)
+    (raylet,) = [each for each in started_by_it if each.name() == "raylet"]
+    raylet.kill()
+    stdout, stderr = started.communicate(timeout=120)
+    assert started.returncode == 2
+    assert not stdout
+    *progress, last = stderr.splitlines()
+    assert all(line.startswith("[") for line in progress), stderr
+    assert "Ray has ended" in last
+    assert "every checkpoint that has ended is kept, the same command with --resume goes on from there" in last
+    psutil.wait_procs(started_by_it, timeout=30)
+    assert not [each for each in started_by_it if each.is_running() and each.status() != psutil.STATUS_ZOMBIE]
+    goes_on(command, out, ended_times(out), audits)
+
+
+def test_ctrl_c_ends_the_command_with_its_code(tmp_path, models):
+    """A terminal sends it to the whole process group."""
+    command, out = command_for(models, tmp_path), tmp_path / "fleet"
+    started = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    when_the_first_has_ended(started, out)
+    os.killpg(started.pid, signal.SIGINT)
+    _, stderr = started.communicate(timeout=120)
+    assert started.returncode == 130
+    assert stderr.splitlines()[-1].startswith("parity: interrupted; every checkpoint that has ended is kept")
+    assert "Traceback" not in stderr
 
 
 @where_all_tests_run
@@ -203,3 +256,38 @@ def test_an_address_where_nothing_listens_is_one_line(tmp_path, models, capsys):
     listed.write_text(str(models[0]))
     assert run(["fleet", str(listed), "--out", str(tmp_path / "other"), "--address", "nonsense"]) == 2
     assert "--address nonsense: not of the form HOST:PORT" in capsys.readouterr().err
+
+
+def test_an_address_where_something_else_listens_is_one_line_in_time(tmp_path, models):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        cluster = RayProcess(address, 1.0, limit=5.0)
+        began = time.monotonic()
+        with pytest.raises(
+            InputError, match=f"^--address {address}: (Ray does not answer within 5 s|cannot be used: )"
+        ):
+            on_ray(tmp_path / "fleet", models, tmp_path / "cache", cluster=cluster)
+        assert time.monotonic() - began < 60
+
+
+def test_a_killed_ray_process_is_one_line():
+    with RayProcess(None, 1.0) as cluster:
+        cluster._process.kill()
+        with pytest.raises(InputError, match=r"Ray has ended by SIGKILL.*\(its messages: .*\); every checkpoint"):
+            cluster.wait(1.0)
+    cluster._log.unlink()
+
+
+def test_a_cluster_of_another_version_is_one_line(monkeypatch):
+    """Ray compares versions when it connects; the cluster's are substituted, and the message is Ray's own."""
+    import ray
+    from ray._private.utils import check_version_info
+
+    def init(**named: object) -> None:
+        check_version_info({"ray_version": "2.0.0", "python_version": "3.8.0"}, "here")
+
+    monkeypatch.setattr(ray, "init", init)
+    with pytest.raises(
+        InputError, match=r"^--address auto: cannot be used: Version mismatch: .* Ray: 2\.0\.0 Python: 3\.8\.0 "
+    ):
+        RayCluster("auto", 1.0).__enter__()

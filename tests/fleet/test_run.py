@@ -228,12 +228,43 @@ def test_a_damaged_or_missing_file_of_the_table_is_one_line(tmp_path):
 def test_an_interrupted_command_says_how_to_go_on(tmp_path, monkeypatch, capsys):
     listed = tmp_path / "list.txt"
     listed.write_text("a\n")
-    monkeypatch.setattr(module, "RayCluster", lambda address, cpus: Scripted({"a": [KeyboardInterrupt]}))
+    monkeypatch.setattr(module, "RayProcess", lambda address, cpus: Scripted({"a": [KeyboardInterrupt]}))
     command = ["fleet", str(listed), "--out", str(tmp_path / "out"), "--backend", "hf-torch/eager"]
     assert command_line(command) == 130
     assert "parity: interrupted; every checkpoint that has ended is kept" in capsys.readouterr().err
-    monkeypatch.setattr(module, "RayCluster", lambda address, cpus: Scripted())
+    monkeypatch.setattr(module, "RayProcess", lambda address, cpus: Scripted())
     assert command_line([*command, "--resume"]) == 0
     captured = capsys.readouterr()
     assert captured.out.startswith("1 checkpoint: 1 audited; 1 cell: 1 pass\n")
     assert "1 of 1 checkpoint, 0 failed, 0 set aside" in captured.err
+
+
+def test_a_machine_with_another_version_ends_the_command_with_one_line(tmp_path, monkeypatch, capsys):
+    (tmp_path / "list.txt").write_text("a\n")
+    reason = "has Ray 2.0.0, and the command is run with Ray 2.60.0"
+    script = {"a": [lambda job: refused(job, "unusable", reason)]}
+    monkeypatch.setattr(module, "RayProcess", lambda address, cpus: Scripted(script))
+    command = ["fleet", str(tmp_path / "list.txt"), "--out", str(tmp_path / "out"), "--backend", "hf-torch/eager"]
+    assert command_line(command) == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"here: {reason}; after that is mended, --resume goes on")
+
+
+def test_duplicates_and_a_line_that_is_no_checkpoint_are_a_line_each_and_the_others_go_on(
+    tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "list.txt").write_text("a\na\nx y z\nb\n")
+    monkeypatch.setattr(module, "RayProcess", lambda address, cpus: Scripted())
+    command = ["fleet", str(tmp_path / "list.txt"), "--out", str(tmp_path / "out"), "--backend", "hf-torch/eager"]
+    assert command_line(command) == 2
+    captured = capsys.readouterr()
+    assert captured.out.startswith("3 checkpoints: 2 audited, 1 unreadable; 2 cells: 2 pass\n")
+    assert captured.err.count("a: is 2 times in the list, and audited once\n") == 1
+    (outcome,) = [each for each in Folder(tmp_path / "out").outcomes() if each.state == "unreadable"]
+    assert outcome.reason == f"{tmp_path}/list.txt:3: more than a checkpoint and a revision"
+
+
+def test_an_empty_list_ends_the_command_with_one_line(tmp_path, capsys):
+    (tmp_path / "list.txt").write_text("# nothing\n")
+    assert command_line(["fleet", str(tmp_path / "list.txt"), "--out", str(tmp_path / "out")]) == 2
+    assert capsys.readouterr().err == f"parity: {tmp_path}/list.txt: names no checkpoint\n"
+    assert not (tmp_path / "out").exists()
