@@ -136,6 +136,10 @@ def test_a_place_that_cannot_be_written_is_one_line_before_any_task(tmp_path, ur
     assert command_line(["fleet", str(tmp_path / "list.txt"), "--out", url, "--backend", "hf-torch/eager"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"parity: {url}: cannot be used: ")
+    targets = TargetList([Target("a")], [], [])
+    with pytest.raises(InputError, match=rf"^--cache {url}: cannot be used: .*{cause}"):
+        fleet(targets, OPTIONS, tmp_path / "out", cluster=cluster, shared_cache=url)
+    assert not cluster.submitted
 
 
 @pytest.mark.full
