@@ -53,6 +53,8 @@ OPERATIONS = (
     "empty_source",
     "embedded",
     "uncached",
+    "output_requests",
+    "input_forms",
     "sampling",
     "sampling_scores",
     "newer_arguments",
@@ -71,6 +73,8 @@ OTHER_CLASSES = tuple(word for word in OPERATIONS if word.startswith("as_"))
 OTHER_CALLS = (
     "embedded",
     "uncached",
+    "output_requests",
+    "input_forms",
     "encoder_forms",
     "functional_calls",
     "positions",
@@ -80,9 +84,10 @@ OTHER_CALLS = (
     "call_forms",
     "training_mode",
 )
-"""The whole call with embeddings in place of tokens, without a cache, with ``encoder_outputs`` in each form, with given
-parameters and transformed, and with given positions; sampling, and the scores
-drawn from; arguments of ``generate`` that 4.37 does not take; other forms of it; and the call in training mode."""
+"""The whole call with embeddings in place of tokens, without a cache, with each ``output_*`` argument alone, with all
+inputs in its first argument, with ``encoder_outputs`` in each form, with given parameters and transformed, and with
+given positions; sampling, and the scores drawn from; arguments of ``generate`` that 4.37 does not take; other forms of
+it; and the call in training mode."""
 SAVING = tuple(word for word in OPERATIONS if word.startswith(("save_", "from_")))
 INPUTS = ("empty_source",)
 """Capabilities that are no operation of their own, but accept a kind of input."""

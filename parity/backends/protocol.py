@@ -158,12 +158,18 @@ class CapableModel(Model, Protocol):
         ...
 
     def call_in_form(self, inputs: Mapping[str, np.ndarray], form: str) -> Mapping[str, Field]:
-        """``call`` with the same answer in another documented form: given parameters and
-        transformations of the call (capability ``functional_calls``), or given positions (``positions``)."""
+        """``call`` with the same answer in another documented form: given parameters and transformations of the call
+        (capability ``functional_calls``), given positions (``positions``), or all inputs in the first argument, as a
+        ``list``, ``tuple`` or ``dict`` (``input_forms``)."""
         ...
 
     def call_uncached(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         """``call`` with ``use_cache=False`` (capability ``uncached``)."""
+        ...
+
+    def call_requesting(self, inputs: Mapping[str, np.ndarray], requested: Sequence[str]) -> Mapping[str, Field]:
+        """``call`` with these of ``output_hidden_states`` and ``output_attentions`` true, and without the others
+        (capability ``output_requests``)."""
         ...
 
     def call_in_training(self, inputs: Mapping[str, np.ndarray], seed: int) -> Mapping[str, Field]:

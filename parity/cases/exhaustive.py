@@ -12,6 +12,10 @@ from parity.core.model_spec import ModelSpec
 
 EMBEDDED = {"input_ids": "forward.inputs-embeds", "decoder_input_ids": "forward.decoder-inputs-embeds"}
 """By tokens, the case that passes embeddings in their place."""
+NOTHING = "forward.only-defaults"
+"""The call that requests neither states nor attentions."""
+FIRST = ("list", "tuple", "dict")
+"""Forms of the first argument, where it has all inputs."""
 RATES = ("dropout", "attention_dropout", "activation_dropout")
 """Probabilities of dropout, by field of BartConfig."""
 RATE = 0.25
@@ -30,7 +34,8 @@ def exhaustive_cases(model_spec: ModelSpec, standard: Sequence[Case]) -> Iterato
     ``forward.own-decoder-inputs`` and the same embeddings beside them, for classes that make their decoder inputs;
     ``forward.encoder-FORM``, or the same with those decoder inputs: with ``encoder_outputs`` in each form;
     ``forward.FORM``: the call in each form of ``FORMS``, and with given positions; ``forward.no-cache``: with
-    ``use_cache=False``; ``training.*``: in training mode, with other probabilities of dropout.
+    ``use_cache=False``; ``forward.only-*``: with one ``output_*`` argument or none; ``forward.inputs-as-*``: with all
+    inputs in the first argument; ``training.*``: in training mode, with other probabilities of dropout.
 
     Args:
         standard: the standard cases of the checkpoint.
@@ -62,6 +67,14 @@ def exhaustive_cases(model_spec: ModelSpec, standard: Sequence[Case]) -> Iterato
         yield Case(f"{name}.positions", "in_form", given, {"form": "positions"}, (*case.requires, "positions"))
     needs = (*case.requires, "uncached")
     yield Case("forward.no-cache", "uncached", case.inputs, requires=needs)
+    for requested in ([], ["output_hidden_states"], ["output_attentions"]):
+        needs = (*case.requires, "output_requests", *(each.removeprefix("output_") for each in requested))
+        name = f"forward.only-{requested[0].removeprefix('output_').replace('_', '-')}" if requested else NOTHING
+        yield Case(name, "requested", case.inputs, {"requested": requested}, needs)
+    if model_spec.speech is None and not model_spec.decoder_only:
+        for form in FIRST:
+            needs = (*case.requires, "input_forms")
+            yield Case(f"forward.inputs-as-{form}", "in_form", case.inputs, {"form": form}, needs)
     yield from _training_cases(model_spec, case)
 
 

@@ -132,8 +132,8 @@ class Case:
 
     name: str
     operation: str
-    """``load``, ``forward``, ``repeat``, ``tuple``, ``embedded``, ``uncached``, ``in_form``, ``training``,
-    ``encode_decode``, ``gradients``, ``decode_steps``, ``generate``, ``score``, ``sample``, ``generation_settings``,
+    """``load``, ``forward``, ``repeat``, ``tuple``, ``embedded``, ``uncached``, ``in_form``, ``requested``,
+    ``training``, ``encode_decode``, ``gradients``, ``decode_steps``, ``generate``, ``score``, ``sample``, ``generation_settings``,
     ``save``, ``load_saved``, ``signature``, ``compose``, ``route``, ``load_as``, ``frozen_gradients``, ``plain_load``,
     ``layerwise``, ``config``, ``tokenize``, ``tokenizer_files`` or ``weight_files``
     (``parity.capture.worker.operations``)."""
@@ -169,9 +169,14 @@ class Case:
         return COMPONENTS.get(self.operation, "model")
 
     def produces(self, tensor: str) -> bool:
-        """Whether the output can contain a tensor of its class: a loss needs labels, cross-attention an encoder."""
+        """Whether the output can contain a tensor of its class: a loss needs labels, cross-attention an encoder,
+        and states and attentions the argument that requests them."""
         if tensor == "loss":
             return bool(LABELS & set(self.inputs))
+        if (requested := self.settings.get("requested")) is not None:
+            kinds = {"output_hidden_states": ".hidden.", "output_attentions": "attention."}
+            if any(kind in tensor and argument not in requested for argument, kind in kinds.items()):
+                return False
         return "cross_" not in tensor or not self.notes.get("no_encoder")
 
     def is_for(self, backend: str, variant: str, role: str = "candidate", component: str = "model") -> bool:

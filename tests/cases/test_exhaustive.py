@@ -11,6 +11,9 @@ from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.resources import fixture
 
 FORMS = [f"forward.{name}" for name in ("own-parameters", "given-parameters", "vectorised", "parallel")]
+REQUESTS = ["forward.only-defaults", "forward.only-hidden-states", "forward.only-attentions"]
+INPUTS = [f"forward.inputs-as-{form}" for form in ("list", "tuple", "dict")]
+CALLS = ["forward.no-cache", *REQUESTS, *INPUTS]
 OWN = [
     "forward.own-decoder-inputs",
     "forward.own-decoder-inputs.inputs-embeds",
@@ -20,7 +23,7 @@ OWN = [
     "forward.own-decoder-inputs.encoder-states",
     *FORMS,
     "forward.own-decoder-inputs.positions",
-    "forward.no-cache",
+    *CALLS,
 ]
 ALONE = [f"training.{name}" for name in ("without-dropout", "dropout", "attention-dropout", "activation-dropout")]
 ALONE += ["training.layer-drop"]
@@ -32,11 +35,14 @@ ENCODED = ["forward.encoder-tuple", "forward.encoder-states"]
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("bart-odd", [*BOTH, *ENCODED, *FORMS, "forward.positions", "forward.no-cache", *WHOLE]),
-        ("bart-bare", [*BOTH, *ENCODED, *FORMS, "forward.positions", "forward.no-cache", *WHOLE]),
-        ("bert2bert", [*BOTH, *ENCODED, *FORMS, "forward.positions", "forward.no-cache"]),
-        ("bart-causal", ["forward.inputs-embeds", *FORMS, "forward.positions", "forward.no-cache", *ALONE]),
-        ("wav2vec2-bert", ["forward.decoder-inputs-embeds", *ENCODED, *FORMS, "forward.no-cache"]),
+        ("bart-odd", [*BOTH, *ENCODED, *FORMS, "forward.positions", *CALLS, *WHOLE]),
+        ("bart-bare", [*BOTH, *ENCODED, *FORMS, "forward.positions", *CALLS, *WHOLE]),
+        ("bert2bert", [*BOTH, *ENCODED, *FORMS, "forward.positions", *CALLS]),
+        (
+            "bart-causal",
+            ["forward.inputs-embeds", *FORMS, "forward.positions", "forward.no-cache", *REQUESTS, *ALONE],
+        ),
+        ("wav2vec2-bert", ["forward.decoder-inputs-embeds", *ENCODED, *FORMS, "forward.no-cache", *REQUESTS]),
         ("bart-labels", [*OWN, *WHOLE, "training.classifier-dropout"]),
         ("bart-span", [*OWN, *WHOLE]),
     ],

@@ -22,6 +22,8 @@ ADDED = {
     ("CALL03", "forward.no-cache"),
     ("CALL04", "forward.encoder-tuple"),
     ("CALL04", "forward.encoder-states"),
+    *(("OUT04", f"forward.only-{name}") for name in ("defaults", "hidden-states", "attentions")),
+    *(("CALL07", f"forward.inputs-as-{form}") for form in ("list", "tuple", "dict")),
 }
 
 
@@ -30,7 +32,7 @@ def test_further_cases_pass(tmp_path, tmp_path_factory):
     report = api.audit(
         [fixture("bart-odd"), fixture("bart-bare")],
         backends=["hf-torch", "hf-tf"],
-        checks=["CALL02", "CALL03", "CALL04"],
+        checks=["CALL02", "CALL03", "CALL04", "CALL07", "OUT04"],
         case_set="exhaustive",
         cache=shared_cache(tmp_path_factory),
         out=tmp_path / "run",
@@ -137,44 +139,7 @@ def test_an_argument_that_is_ignored_fails(tmp_path, tmp_path_factory):
     ]
 
 
-@pytest.mark.full
-@pytest.mark.parametrize("name", ["bart-labels", "bart-span"])
-def test_encoder_outputs_that_a_classifier_ignores_fail(name, tmp_path, tmp_path_factory):
-    runner = Runner(LIBRARIES["hf-torch"], tmp_path, shared_cache(tmp_path_factory), None, None)
-    owner = inspect_checkpoint(fixture(name)).model_class
-    fault = Ignored(owner, "forward", "encoder_outputs")
-    (found,) = runner.run(name, {fault: ("eager",)}, of_operations("load", "forward", "encode_decode"))
-    assert (found.outcome, found.checks) == ("detected", ["CALL04"])
-
-
-@pytest.mark.full
-def test_each_form_of_the_call_passes_or_is_known(tmp_path, tmp_path_factory):
-    report = api.audit(
-        [fixture("bart-labels"), fixture("bart-causal"), fixture("bert2bert")],
-        backends=["hf-tf", "hf-flax"],
-        checks=["CALL04", "CALL05", "CALL06"],
-        case_set="exhaustive",
-        cache=shared_cache(tmp_path_factory),
-        out=tmp_path / "run",
-    )
-    assert report.totals.fail == report.totals.error == 0
-    known = {verdict.evidence["known_issue"] for verdict in report.verdicts if verdict.status == "known"}
-    assert known == {"hf-tf-composition-refuses-encoder-tuple", "hf-flax-classifier-vmap-raises"}
-    passed = {(v.check, v.backend) for v in report.verdicts if v.status == "pass"}
-    assert passed == {("CALL04", "hf-tf"), ("CALL05", "hf-flax"), ("CALL06", "hf-flax")}
-
-
-@pytest.mark.full
-def test_parameters_and_positions_that_flax_ignores_fail(tmp_path, tmp_path_factory):
-    runner = Runner(LIBRARIES["hf-flax"], tmp_path, shared_cache(tmp_path_factory), None, None)
-    names = ("params", "position_ids", "decoder_position_ids")
-    faults = [Ignored("FlaxBartForConditionalGeneration", "__call__", name) for name in names]
-    found = runner.run("bart-odd", dict.fromkeys(faults, ("eager",)), of_operations("load", "forward", "in_form"))
-    assert [(each.outcome, each.checks, each.case) for each in found] == [
-        ("detected", ["CALL05"], "forward.given-parameters"),
-        ("detected", ["CALL06"], "forward.positions"),
-        ("detected", ["CALL06"], "forward.positions"),
-    ]
+        checks=["CALL02", "CALL03", "CALL04", "CALL07", "OUT04"],
 
 
 def test_another_set_of_cases_is_one_line():
@@ -182,6 +147,8 @@ def test_another_set_of_cases_is_one_line():
         api.audit([fixture("bart-odd")], case_set="all")
 
 
+INPUTS = "transformers.modeling_tf_utils"
+"""Where TensorFlow's forms of inputs are told apart."""
 TRAINING = {
     ("TRAIN01", "training.without-dropout"),
     ("TRAIN02", "training.dropout"),

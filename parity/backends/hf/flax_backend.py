@@ -116,6 +116,16 @@ class HfFlaxModel(documented.Documented):
         with jax_util.precision(self._variant):
             return call_in_form(self._model, partial(self._whole, return_dict=True), self._arrays(inputs), form)
 
+    def call_requesting(self, inputs: Mapping[str, np.ndarray], requested: Sequence[str]) -> Mapping[str, Field]:
+        """Compiled for this request only."""
+        import jax
+
+        def computed(params: Any, inputs: Mapping[str, Any]) -> Any:
+            return self._model(**inputs, params=params, **dict.fromkeys(requested, True), return_dict=True)
+
+        with jax_util.precision(self._variant):
+            return dict(jax.jit(computed)(self._model.params, self._arrays(inputs)).items())
+
     def call_in_training(self, inputs: Mapping[str, np.ndarray], seed: int) -> Mapping[str, Field]:
         """The call with ``train=True`` and ``dropout_rng``, not compiled as a whole."""
         import jax

@@ -17,6 +17,9 @@ from parity.core.subject import Variant
 from reference.config import read_config
 from reference.names import HEAD, SHARED, Layout, Table, table_of
 
+FIRST_ARGUMENTS = ("input_ids", "attention_mask", "decoder_input_ids", "decoder_attention_mask")
+"""The inputs that a list as the first argument starts with, in the order of every class's signature."""
+
 
 class HfTf:
     """Loads the TensorFlow class as a user would, with ``from_pt=True`` if there are only PyTorch files."""
@@ -116,6 +119,17 @@ class HfTfModel(documented.Documented):
 
     def call_uncached(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         return dict(self._forward({**_tensors(inputs), "use_cache": False}).items())
+
+    def call_requesting(self, inputs: Mapping[str, np.ndarray], requested: Sequence[str]) -> Mapping[str, Field]:
+        return dict(self._model(**_tensors(inputs), **dict.fromkeys(requested, True), return_dict=True).items())
+
+    def call_in_form(self, inputs: Mapping[str, np.ndarray], form: str) -> Mapping[str, Field]:
+        """``model([input_ids, attention_mask])``, and the same of a tuple and a dictionary (BART page, TensorFlow)."""
+        tensors = _tensors(inputs)
+        ordered = [tensors[name] for name in FIRST_ARGUMENTS if name in tensors]
+        first = {"list": ordered, "tuple": tuple(ordered), "dict": tensors}[form]
+        options = {"output_hidden_states": True, "output_attentions": True, "return_dict": True}
+        return dict(self._model(first, **options).items())
 
     def call_in_training(self, inputs: Mapping[str, np.ndarray], seed: int) -> Mapping[str, Field]:
         """The call with ``training=True``."""

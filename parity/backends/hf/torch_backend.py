@@ -174,6 +174,14 @@ class HfTorchModel(documented.Documented):
     def call_uncached(self, inputs: Mapping[str, np.ndarray]) -> Mapping[str, Field]:
         return dict(self._forward({**self._tensors(inputs), "use_cache": False}).items())
 
+    def call_requesting(self, inputs: Mapping[str, np.ndarray], requested: Sequence[str]) -> Mapping[str, Field]:
+        import torch
+
+        compute_as(self._variant, self._threads)
+        with torch.no_grad():
+            output = self._model(**self._tensors(inputs), **dict.fromkeys(requested, True), return_dict=True)
+        return dict(output.items())
+
     def call_in_training(self, inputs: Mapping[str, np.ndarray], seed: int) -> Mapping[str, Field]:
         """``model.train()``, and the call."""
         import torch

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from parity.backends.capabilities import SAVING
 from parity.backends.limits import Question
 
+INPUT_FORMS = "only TensorFlow's classes document all inputs in the first argument"
 _AUTO = {"encoder": "AutoModel", "decoder": "AutoModelForCausalLM"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from parity.backends.capabilities import everything
 from parity.backends.limits import Question, hf
+from parity.backends.limits.hf import INPUT_FORMS
 
 WITHOUT = {"encoder": ("bert-generation", "hubert"), "decoder": ("mbart", "bert-generation")}
 """Halves that a composition cannot have."""
@@ -25,6 +26,7 @@ def lacking(question: Question) -> dict[str, str]:
         "embedded": f"{name} takes no embeddings in place of tokens",
         "encoder_forms": f"{name} takes encoder_outputs in decode alone",
         **({"positions": f"not tested with {name}"} if question.documented.startswith("Speech") else {}),
+        "input_forms": INPUT_FORMS,
         "uncached": f"{name} has no argument use_cache",
         "call_forms": f"generate of {name} takes no functions and no other model",
         "sampling_scores": f"generate of {name} returns no scores",

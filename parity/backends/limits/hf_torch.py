@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from parity.backends.capabilities import everything
 from parity.backends.limits import Question, hf
+from parity.backends.limits.hf import INPUT_FORMS
 
 NO_SDPA = ("bert-generation",)
 """Halves that PyTorch's compositions have in eager attention only (transformers 4.57.6, modeling_utils.py,
@@ -14,7 +15,7 @@ def lacking(question: Question) -> dict[str, str]:
     """By capability, why it is lacking."""
     if why := _no_attention(question):
         return everything(why)
-    library, found = question.library, {}
+    library, found = question.library, {"input_forms": INPUT_FORMS}
     if question.is_old and question.model_types[1:] == ("gpt2",):
         found["cross_cache"] = f"GPT2LMHeadModel of {library} does not cache keys and values of the source"
     if question.is_old and question.documented == "BartModel":

@@ -141,6 +141,11 @@ def _uncached(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
     return _by_method(session, inputs, "call_uncached")
 
 
+def _requested(session: Session, inputs: Mapping[str, np.ndarray], requested: Sequence[str]) -> Trace:
+    """The call with these arguments ``output_*`` alone. A reference returns every field anyway."""
+    return _by_method(session, inputs, "call_requesting", requested=requested)
+
+
 def _training(
     session: Session, inputs: Mapping[str, np.ndarray], rates: Mapping[str, float], seeds: Sequence[int]
 ) -> Trace:
@@ -320,6 +325,7 @@ _OPERATIONS: dict[str, Callable[..., Trace]] = {
     "tuple": _tuple,
     "embedded": _embedded,
     "uncached": _uncached,
+    "requested": _requested,
     "in_form": _in_form,
     "training": _training,
     "gradients": _gradients,

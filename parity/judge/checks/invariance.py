@@ -158,6 +158,20 @@ def without_a_cache(evidence: Evidence) -> Iterator[Result]:
 
 
 @check(
+    "CALL07",
+    claim="all inputs as a list, a tuple or a dictionary in the first argument give what keywords give",
+    source="BART page, TensorFlow: all inputs as a list, tuple or dict in the first positional argument",
+    likely_cause="another order of the inputs, or inputs after the first that are ignored",
+    cases=("forward.inputs-as-*",),
+    depends_on=("forward",),
+    requires=("input_forms",),
+)
+def inputs_in_the_first_argument(evidence: Evidence) -> Iterator[Result]:
+    """Keras passes inputs in this form. A list and a tuple are in the order of the signature."""
+    yield from evidence.between(evidence.case.name, "forward", whole, whole)
+
+
+@check(
     "PAD01",
     claim="right padding does not change a row: as a single row without padding it gives the same outputs",
     source=_MASK,

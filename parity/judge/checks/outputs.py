@@ -9,7 +9,7 @@ import numpy as np
 from parity.core.case import IGNORED, LABELS
 from parity.core.tensors import TensorSpec
 from parity.judge.checks.registry import check
-from parity.judge.evidence import Evidence
+from parity.judge.evidence import Evidence, whole
 from parity.judge.results import Finding, Result
 
 _OUTPUT = "BART page, Seq2SeqLMOutput (FlaxSeq2SeqLMOutput, TFSeq2SeqLMOutput): fields and their shapes"
@@ -39,8 +39,12 @@ def documented_fields(evidence: Evidence) -> list[str]:
     fields = [*HEADS[model_spec.head], "past_key_values", *(DECODER_ONLY if model_spec.decoder_only else SHARED)]
     if not LABELS & set(inputs):
         fields = [name for name in fields if name != "loss"]
+    requested = evidence.case.settings.get("requested", ("output_hidden_states", "output_attentions"))
+    for ending in ("hidden_states", "attentions"):
+        if f"output_{ending}" not in requested:
+            fields = [name for name in fields if not name.endswith(ending)]
     if evidence.case.notes.get("no_encoder"):
-        fields.remove("cross_attentions")
+        fields = [name for name in fields if name != "cross_attentions"]
     if (
         "attentions" in lacking and not evidence.subject.kept
     ):  # a golden's run returned attentions, but they are not stored
@@ -145,3 +149,19 @@ def tuple_equals_dict(evidence: Evidence) -> Iterator[Result]:
     for index, (one, other) in enumerate(zip(ours, theirs, strict=False)):
         name = facts["names"][index] if index < len(facts["names"]) else str(index)
         yield Finding(one == other, f"value {index} ({name}) of the tuple differs from the dictionary", name)
+
+
+@check(
+    "OUT04",
+    claim="each output_* argument requests its own fields alone, and changes no value",
+    source="BART page, output_hidden_states and output_attentions: whether to return them; both default to False",
+    likely_cause="a flag that is passed to one half only or bound to another parameter, or another path without it",
+    cases=("forward.only-*",),
+    depends_on=("forward",),
+)
+def each_request_alone(evidence: Evidence) -> Iterator[Result]:
+    """Every other case requests both, so that one flag can stand for the other."""
+    wanted = documented_fields(evidence)
+    found = [fact["field"] for fact in evidence.trace.facts["fields"]]
+    yield Finding(found == wanted, f"the fields are {', '.join(found)}; documented are {', '.join(wanted)}")
+    yield from evidence.between(evidence.case.name, "forward", whole, whole)

@@ -25,6 +25,8 @@ ELSEWHERE = (
     "CALL04",
     "CALL05",
     "CALL06",
+    "CALL07",
+    "OUT04",
     "sampling",
     "training",
 )
