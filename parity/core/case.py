@@ -133,9 +133,10 @@ class Case:
     name: str
     operation: str
     """``load``, ``forward``, ``repeat``, ``tuple``, ``embedded``, ``uncached``, ``in_form``, ``requested``,
-    ``training``, ``encode_decode``, ``gradients``, ``decode_steps``, ``generate``, ``score``, ``sample``, ``generation_settings``,
-    ``save``, ``load_saved``, ``signature``, ``compose``, ``route``, ``load_as``, ``frozen_gradients``, ``plain_load``,
-    ``layerwise``, ``config``, ``tokenize``, ``tokenizer_files`` or ``weight_files``
+    ``training``, ``encode_decode``, ``gradients``, ``decode_steps``, ``generate``, ``score``, ``sample``,
+    ``generation_settings``, ``save``, ``load_saved``, ``signature``, ``compose``, ``route``, ``load_as``,
+    ``frozen_gradients``, ``plain_load``, ``layerwise``, ``config``, ``tokenize``, ``tokenizer_files`` or
+    ``weight_files``
     (``parity.capture.worker.operations``)."""
     inputs: dict[str, Rows] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)

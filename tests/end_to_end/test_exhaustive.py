@@ -139,7 +139,129 @@ def test_an_argument_that_is_ignored_fails(tmp_path, tmp_path_factory):
     ]
 
 
-        checks=["CALL02", "CALL03", "CALL04", "CALL07", "OUT04"],
+@pytest.mark.full
+@pytest.mark.parametrize("name", ["bart-labels", "bart-span"])
+def test_encoder_outputs_that_a_classifier_ignores_fail(name, tmp_path, tmp_path_factory):
+    runner = Runner(LIBRARIES["hf-torch"], tmp_path, shared_cache(tmp_path_factory), None, None)
+    owner = inspect_checkpoint(fixture(name)).model_class
+    fault = Ignored(owner, "forward", "encoder_outputs")
+    (found,) = runner.run(name, {fault: ("eager",)}, of_operations("load", "forward", "encode_decode"))
+    assert (found.outcome, found.checks) == ("detected", ["CALL04"])
+
+
+@pytest.mark.full
+def test_each_form_of_the_call_passes_or_is_known(tmp_path, tmp_path_factory):
+    report = api.audit(
+        [fixture("bart-labels"), fixture("bart-causal"), fixture("bert2bert")],
+        backends=["hf-tf", "hf-flax"],
+        checks=["CALL04", "CALL05", "CALL06"],
+        case_set="exhaustive",
+        cache=shared_cache(tmp_path_factory),
+        out=tmp_path / "run",
+    )
+    assert report.totals.fail == report.totals.error == 0
+    known = {verdict.evidence["known_issue"] for verdict in report.verdicts if verdict.status == "known"}
+    assert known == {"hf-tf-composition-refuses-encoder-tuple", "hf-flax-classifier-vmap-raises"}
+    passed = {(v.check, v.backend) for v in report.verdicts if v.status == "pass"}
+    assert passed == {("CALL04", "hf-tf"), ("CALL05", "hf-flax"), ("CALL06", "hf-flax")}
+
+
+@pytest.mark.full
+def test_parameters_and_positions_that_flax_ignores_fail(tmp_path, tmp_path_factory):
+    runner = Runner(LIBRARIES["hf-flax"], tmp_path, shared_cache(tmp_path_factory), None, None)
+    names = ("params", "position_ids", "decoder_position_ids")
+    faults = [Ignored("FlaxBartForConditionalGeneration", "__call__", name) for name in names]
+    found = runner.run("bart-odd", dict.fromkeys(faults, ("eager",)), of_operations("load", "forward", "in_form"))
+    assert [(each.outcome, each.checks, each.case) for each in found] == [
+        ("detected", ["CALL05"], "forward.given-parameters"),
+        ("detected", ["CALL06"], "forward.positions"),
+        ("detected", ["CALL06"], "forward.positions"),
+    ]
+
+
+def test_another_set_of_cases_is_one_line():
+    with pytest.raises(InputError, match="no set of cases is called all"):
+        api.audit([fixture("bart-odd")], case_set="all")
+
+
+TRAINING = {
+    ("TRAIN01", "training.without-dropout"),
+    ("TRAIN02", "training.dropout"),
+    ("TRAIN03", "training.attention-dropout"),
+    ("TRAIN03", "training.activation-dropout"),
+    ("TRAIN06", "training.decoder-attention-dropout"),
+    ("TRAIN06", "training.decoder-activation-dropout"),
+    ("TRAIN04", "training.classifier-dropout"),
+    ("TRAIN05", "training.layer-drop"),
+}
+
+
+@pytest.mark.full
+def test_training_mode_passes_or_is_known(tmp_path, tmp_path_factory):
+    report = api.audit(
+        [fixture("bart-labels"), fixture("bart-causal"), fixture("bert2bert")],
+        backends=["hf-torch", "hf-tf", "hf-flax"],
+        checks=["training"],
+        case_set="exhaustive",
+        cache=shared_cache(tmp_path_factory),
+        out=tmp_path / "run",
+    )
+    assert report.totals.fail == report.totals.error == 0
+    for backend in ("hf-torch", "hf-tf"):
+        passed = {(v.check, v.case) for v in report.verdicts if (v.status, v.backend) == ("pass", backend)}
+        assert passed == TRAINING
+    known = {v.evidence["known_issue"] for v in report.verdicts if v.status == "known"}
+    assert known == {"hf-flax-no-attention-dropout", "hf-flax-layer-drop-raises"}
+    # Of a composition only the documented page of BART says what dropout does.
+    assert {v.checkpoint for v in report.verdicts} == {"bart-labels", "bart-causal"}
+
+
+BART = "transformers.models.bart.modeling_bart"
+DROPPED = [
+    ("BartEncoder.forward", "self.dropout", "self.layerdrop", "TRAIN02"),
+    ("BartDecoder.forward", "p=self.dropout", "nothing", "TRAIN01"),
+    ("BartEncoderLayer.__init__", "config.attention_dropout", "config.d_model", "TRAIN01"),
+    ("BartAttention.forward", "dropout=0.0 if not self.training else self.dropout", "nothing", "TRAIN03"),
+    ("BartEncoderLayer.forward", "p=self.activation_dropout", "nothing", "TRAIN01"),
+    ("BartDecoderLayer.forward", "self.activation_dropout", "self.dropout", "TRAIN06"),
+    ("BartDecoder.__init__", "config.decoder_layerdrop", "config.pad_token_id", "TRAIN01"),
+    ("BartClassificationHead.__init__", "p=pooler_dropout", "nothing", "TRAIN01"),
+]
+"""Changes of PyTorch's classes: function, what is there, what takes its place, and a check that fails."""
+
+
+@pytest.mark.full
+def test_a_wrong_probability_of_dropout_is_detected(tmp_path, tmp_path_factory):
+    runner = Runner(LIBRARIES["hf-torch"], tmp_path, shared_cache(tmp_path_factory), None, None)
+    named = {(each.function, each.before, each.after): each for each in mutations(BART)}
+    faults = [named[function, before, after] for function, before, after, _ in DROPPED]
+    found = runner.run("bart-labels", dict.fromkeys(faults, ("eager",)), of_operations("load", "forward", "training"))
+    assert [each.outcome for each in found] == ["detected"] * len(faults), found
+    for result, (*_, expected) in zip(found, DROPPED, strict=True):
+        assert expected in result.checks, (result.text, result.checks)
+
+
+BOTH_REQUESTED = "output_attentions and encoder_hidden_states is not None"
+
+
+@pytest.mark.full
+def test_a_field_that_another_argument_requests_fails(tmp_path, tmp_path_factory):
+    runner = Runner(LIBRARIES["hf-torch"], tmp_path, shared_cache(tmp_path_factory), None, None)
+    after = BOTH_REQUESTED.replace(" and ", " or ")
+    (fault,) = [each for each in mutations(BART) if (each.before, each.after) == (BOTH_REQUESTED, after)][:1]
+    (found,) = runner.run("bart-odd", {fault: ("eager",)}, of_operations("load", "forward", "requested"))
+    assert (found.outcome, found.checks) == ("detected", ["OUT04"]), found
+    assert found.case == "forward.only-defaults", found
+
+
+@pytest.mark.full
+def test_inputs_in_the_first_argument_that_are_refused_fail(tmp_path, tmp_path_factory):
+    runner = Runner(LIBRARIES["hf-tf"], tmp_path, shared_cache(tmp_path_factory), None, None)
+    named = {(each.function, each.before, each.after): each for each in mutations(INPUTS)}
+    before = "isinstance(input, allowed_types) or input is None"
+    fault = named["input_processing", before, before.replace(" or ", " and ")]
+    (found,) = runner.run("bart-odd", {fault: ("eager",)}, of_operations("load", "forward", "in_form"))
+    assert (found.outcome, found.checks, found.case) == ("detected", ["CALL07"], "forward.inputs-as-list"), found
 
 
 def test_another_set_of_cases_is_one_line():
