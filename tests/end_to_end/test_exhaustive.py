@@ -241,6 +241,8 @@ def test_a_wrong_probability_of_dropout_is_detected(tmp_path, tmp_path_factory):
         assert expected in result.checks, (result.text, result.checks)
 
 
+INPUTS = "transformers.modeling_tf_utils"
+"""Where TensorFlow's forms of inputs are told apart."""
 BOTH_REQUESTED = "output_attentions and encoder_hidden_states is not None"
 
 
@@ -248,7 +250,7 @@ BOTH_REQUESTED = "output_attentions and encoder_hidden_states is not None"
 def test_a_field_that_another_argument_requests_fails(tmp_path, tmp_path_factory):
     runner = Runner(LIBRARIES["hf-torch"], tmp_path, shared_cache(tmp_path_factory), None, None)
     after = BOTH_REQUESTED.replace(" and ", " or ")
-    (fault,) = [each for each in mutations(BART) if (each.before, each.after) == (BOTH_REQUESTED, after)][:1]
+    fault = next(each for each in mutations(BART) if (each.before, each.after) == (BOTH_REQUESTED, after))
     (found,) = runner.run("bart-odd", {fault: ("eager",)}, of_operations("load", "forward", "requested"))
     assert (found.outcome, found.checks) == ("detected", ["OUT04"]), found
     assert found.case == "forward.only-defaults", found
@@ -262,67 +264,3 @@ def test_inputs_in_the_first_argument_that_are_refused_fail(tmp_path, tmp_path_f
     fault = named["input_processing", before, before.replace(" or ", " and ")]
     (found,) = runner.run("bart-odd", {fault: ("eager",)}, of_operations("load", "forward", "in_form"))
     assert (found.outcome, found.checks, found.case) == ("detected", ["CALL07"], "forward.inputs-as-list"), found
-
-
-def test_another_set_of_cases_is_one_line():
-    with pytest.raises(InputError, match="no set of cases is called all"):
-        api.audit([fixture("bart-odd")], case_set="all")
-
-
-INPUTS = "transformers.modeling_tf_utils"
-"""Where TensorFlow's forms of inputs are told apart."""
-TRAINING = {
-    ("TRAIN01", "training.without-dropout"),
-    ("TRAIN02", "training.dropout"),
-    ("TRAIN03", "training.attention-dropout"),
-    ("TRAIN03", "training.activation-dropout"),
-    ("TRAIN06", "training.decoder-attention-dropout"),
-    ("TRAIN06", "training.decoder-activation-dropout"),
-    ("TRAIN04", "training.classifier-dropout"),
-    ("TRAIN05", "training.layer-drop"),
-}
-
-
-@pytest.mark.full
-def test_training_mode_passes_or_is_known(tmp_path, tmp_path_factory):
-    report = api.audit(
-        [fixture("bart-labels"), fixture("bart-causal"), fixture("bert2bert")],
-        backends=["hf-torch", "hf-tf", "hf-flax"],
-        checks=["training"],
-        case_set="exhaustive",
-        cache=shared_cache(tmp_path_factory),
-        out=tmp_path / "run",
-    )
-    assert report.totals.fail == report.totals.error == 0
-    for backend in ("hf-torch", "hf-tf"):
-        passed = {(v.check, v.case) for v in report.verdicts if (v.status, v.backend) == ("pass", backend)}
-        assert passed == TRAINING
-    known = {v.evidence["known_issue"] for v in report.verdicts if v.status == "known"}
-    assert known == {"hf-flax-no-attention-dropout", "hf-flax-layer-drop-raises"}
-    # Of a composition only the documented page of BART says what dropout does.
-    assert {v.checkpoint for v in report.verdicts} == {"bart-labels", "bart-causal"}
-
-
-BART = "transformers.models.bart.modeling_bart"
-DROPPED = [
-    ("BartEncoder.forward", "self.dropout", "self.layerdrop", "TRAIN02"),
-    ("BartDecoder.forward", "p=self.dropout", "nothing", "TRAIN01"),
-    ("BartEncoderLayer.__init__", "config.attention_dropout", "config.d_model", "TRAIN01"),
-    ("BartAttention.forward", "dropout=0.0 if not self.training else self.dropout", "nothing", "TRAIN03"),
-    ("BartEncoderLayer.forward", "p=self.activation_dropout", "nothing", "TRAIN01"),
-    ("BartDecoderLayer.forward", "self.activation_dropout", "self.dropout", "TRAIN06"),
-    ("BartDecoder.__init__", "config.decoder_layerdrop", "config.pad_token_id", "TRAIN01"),
-    ("BartClassificationHead.__init__", "p=pooler_dropout", "nothing", "TRAIN01"),
-]
-"""Changes of PyTorch's classes: function, what is there, what takes its place, and a check that fails."""
-
-
-@pytest.mark.full
-def test_a_wrong_probability_of_dropout_is_detected(tmp_path, tmp_path_factory):
-    runner = Runner(LIBRARIES["hf-torch"], tmp_path, shared_cache(tmp_path_factory), None, None)
-    named = {(each.function, each.before, each.after): each for each in mutations(BART)}
-    faults = [named[function, before, after] for function, before, after, _ in DROPPED]
-    found = runner.run("bart-labels", dict.fromkeys(faults, ("eager",)), of_operations("load", "forward", "training"))
-    assert [each.outcome for each in found] == ["detected"] * len(faults), found
-    for result, (*_, expected) in zip(found, DROPPED, strict=True):
-        assert expected in result.checks, (result.text, result.checks)
