@@ -28,6 +28,13 @@ class EndAfterForced(Enum):
     ONLY_BEST = "none unless it is the best candidate; its place among the beams stays empty for a step"
 
 
+class EndToken(Enum):
+    """The last token of a text that beam search ends, where ``eos_token_id`` has several."""
+
+    OWN = "the one that was generated"
+    FIRST = "the first of the list, whichever was generated; the score is that of the generated one"
+
+
 class Bound(Enum):
     """The upper bound on future scores, for searches that are stopped by a heuristic."""
 
@@ -132,6 +139,7 @@ class Dialect:
     penalised_length: PenalisedLength = PenalisedLength.GENERATED
     end_rank: EndRank = EndRank.AMONG_BEAMS
     end_after_forced: EndAfterForced = EndAfterForced.AS_ELSEWHERE
+    end_token: EndToken = EndToken.OWN
     stopping: Stopping = Stopping.AS_SET
     bound: Bound = Bound.BEST_OPEN
     stop: Stop = Stop.EACH_ROW
@@ -159,6 +167,7 @@ DOCUMENTED = Dialect()
   ``sequence_generator.py``) divides by ``step + 1``, the tokens generated with the end.
 - ``end_rank``: not documented. The original takes an end only "when it's among the top beam_size indices".
 - ``end_after_forced``: the documents name no exception.
+- ``end_token``: "use a list to set multiple end-of-sequence tokens", each of which ends a text.
 - ``stopping``: the three values of ``early_stopping``.
 - ``bound``: ``early_stopping=False`` stops "when is it very unlikely to find better candidates". Candidates
   that are still to be found continue an unfinished beam.
@@ -183,6 +192,7 @@ DOCUMENTED = Dialect()
 """
 
 TORCH_4_37 = Dialect(
+    end_token=EndToken.FIRST,
     bound=Bound.BEST_CANDIDATE,
     unfinished=Unfinished.COMPETE_IF_OPEN,
     encoder_repetition_penalty=EncoderPenalty.FIRST_ROWS,

@@ -162,7 +162,7 @@ def _beams(
     lengths = np.array([len(result.tokens) for result in results], dtype=np.int64)
     sequences = np.full((len(results), lengths.max()), fill, dtype=np.int64)
     for row, result in enumerate(results):
-        sequences[row, : len(result.tokens)] = result.tokens
+        sequences[row, : len(result.tokens)] = result.shown(settings, dialect)
     scores, each = np.array([result.score for result in results]), np.repeat(np.array(margins).T, wanted, axis=0)
     return Generated(sequences, lengths, scores, each, tuple(search.finished for search in searches))
 

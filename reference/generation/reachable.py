@@ -82,7 +82,7 @@ def reachable(
     results: dict[tuple[int, ...], Outcome] = {}
     for search, turned in over.items():
         for hypothesis, more in _results(search, settings, tolerance):
-            _nearest(results, Outcome(hypothesis.tokens, hypothesis.score, max(turned, more)))
+            _nearest(results, Outcome(hypothesis.shown(settings, dialect), hypothesis.score, max(turned, more)))
     return _sorted(results, exhausted)
 
 

@@ -14,6 +14,7 @@ from reference.generation.dialect import (
     Dialect,
     EndAfterForced,
     EndRank,
+    EndToken,
     PenalisedLength,
     Stop,
     Unfinished,
@@ -46,6 +47,12 @@ class Hypothesis:
     def score(self) -> float:
         """The score by which hypotheses are ranked."""
         return self.total / self.divisor
+
+    def shown(self, settings: GenerationSettings, dialect: Dialect) -> tuple[int, ...]:
+        """The tokens as they are returned (``Dialect.end_token``)."""
+        if self.ended and dialect.end_token is EndToken.FIRST:
+            return (*self.tokens[:-1], settings.ends[0])
+        return self.tokens
 
 
 @dataclass(frozen=True)

@@ -289,14 +289,15 @@ def _held_cases(run: CheckpointRun, case: Case) -> Iterator[Case]:
 def may_differ(spoken: Dialect, case: Case) -> bool:
     """Whether a dialect differs from the documented behaviour in anything that affects this case's text or score."""
     settings = GenerationSettings.from_dict(case.notes["settings"])
+    searched = settings.num_beams > 1
     counts = {
         "default_max_length": settings.max_length == 20 and settings.max_new_tokens is None,
         "min_new_tokens": settings.min_new_tokens is not None,
         "no_repeat_ngram": bool(settings.no_repeat_ngram_size),
         "padding": False,
+        "end_token": searched and len(settings.ends) > 1,
         **{choice: setting in settings.further for choice, setting in IGNORABLE.items()},
     }
-    searched = settings.num_beams > 1
     names = (field.name for field in fields(Dialect) if counts.get(field.name, searched))
     return any(getattr(spoken, name) != getattr(DOCUMENTED, name) for name in names)
 

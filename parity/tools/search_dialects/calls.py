@@ -92,6 +92,7 @@ def settings() -> list[tuple[dict[str, Any], dict[str, Any]]]:
         ({**_BEAMS, "num_beams": 3, "max_length": 9, "forced_bos_token_id": 0, "early_stopping": True}, {}),
         ({**_BEAMS, "num_beams": 2, "max_length": 9, "no_repeat_ngram_size": 2, "min_length": 6}, {}),
         ({**_BEAMS, "num_beams": 2, "max_length": 7, "early_stopping": True}, {"pad_token_id": 0}),
+        ({**_BEAMS, "num_beams": 3, "max_length": 9, "eos_token_id": (5, 2), "early_stopping": True}, {}),
         ({"num_beams": 1, "max_length": 9}, {}),
         ({"num_beams": 1, "max_length": 9}, {"pad_token_id": 0}),
         (

@@ -18,6 +18,7 @@ DESCRIPTIONS = {
     "penalised_length": "the tokens that `length_penalty` counts",
     "end_rank": "the rank that a candidate with EOS needs to count as finished",
     "end_after_forced": "the effect of EOS as a candidate for the token after `forced_bos_token_id`",
+    "end_token": "the last token of a text where `eos_token_id` has several",
     "stopping": "the effect of `early_stopping`",
     "bound": "the hypothesis whose score bounds the attainable score in the heuristic stopping rule",
     "stop": "whether other rows of the batch can prolong the search of a row",
