@@ -67,6 +67,7 @@ def results_of(entry: Entry, check: str) -> list[Result]:
 
 EXAMPLES = (
     "tuple index out of range",
+    "loss has shape [3], documented is [1]",
     "`eos_token_id` has to be a positive integer, but is [3, 13, 46]",
     "Passing input embeddings is currently not supported for BartForSequenceClassification",
     "logging.Logger method not supported for non-export cases",
