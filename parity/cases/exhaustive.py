@@ -12,8 +12,8 @@ from parity.core.model_spec import ModelSpec
 
 EMBEDDED = {"input_ids": "forward.inputs-embeds", "decoder_input_ids": "forward.decoder-inputs-embeds"}
 """By tokens, the case that passes embeddings in their place."""
-NOTHING = "forward.only-defaults"
-"""The call that requests neither states nor attentions."""
+REQUESTS = {"defaults": [], "hidden-states": ["output_hidden_states"], "attentions": ["output_attentions"]}
+"""By the end of a case's name, the arguments ``output_*`` that are true."""
 FIRST = ("list", "tuple", "dict")
 """Forms of the first argument, where it has all inputs."""
 RATES = ("dropout", "attention_dropout", "activation_dropout")
@@ -46,31 +46,29 @@ def exhaustive_cases(model_spec: ModelSpec, standard: Sequence[Case]) -> Iterato
         for tokens in (each for each in EMBEDDED if each in case.inputs):
             needs = (*case.requires, "embedded")
             yield Case(EMBEDDED[tokens], "embedded", case.inputs, {"tokens": tokens}, needs)
-    if model_spec.head in ("labels", "span"):
-        given = {**case.inputs, **own_decoder_inputs(case.inputs)}
+    owned = model_spec.head in ("labels", "span")
+    base, given = (OWN, {**case.inputs, **own_decoder_inputs(case.inputs)}) if owned else ("forward", case.inputs)
+    if owned:
         yield Case(OWN, "forward", given, requires=case.requires, notes=NOISE_FLOOR)
         for tokens, name in EMBEDDED.items():
             needs = (*case.requires, "embedded")
             yield Case(f"{OWN}{name.removeprefix('forward')}", "embedded", given, {"tokens": tokens}, needs)
-    owned = model_spec.head in ("labels", "span")
-    name, given = (OWN, {**case.inputs, **own_decoder_inputs(case.inputs)}) if owned else ("forward", case.inputs)
     if not model_spec.decoder_only:
         # Where the class documents nothing else, encode-decode passes the output object.
         for form in ENCODED if owned else [form for form in ENCODED if form != "output"]:
             needs = (*case.requires, "encode_decode", "encoder_forms")
-            yield Case(f"{name}.{ENCODED[form]}", "encode_decode", given, {"form": form}, needs)
+            yield Case(f"{base}.{ENCODED[form]}", "encode_decode", given, {"form": form}, needs)
     for form in FORMS:
         needs = (*case.requires, "functional_calls")
         yield Case(f"forward.{form}", "in_form", case.inputs, {"form": form}, needs)
     # Decoder inputs made from the source have no positions of their own.
     if model_spec.speech is None:
-        yield Case(f"{name}.positions", "in_form", given, {"form": "positions"}, (*case.requires, "positions"))
+        yield Case(f"{base}.positions", "in_form", given, {"form": "positions"}, (*case.requires, "positions"))
     needs = (*case.requires, "uncached")
     yield Case("forward.no-cache", "uncached", case.inputs, requires=needs)
-    for requested in ([], ["output_hidden_states"], ["output_attentions"]):
+    for name, requested in REQUESTS.items():
         needs = (*case.requires, "output_requests", *(each.removeprefix("output_") for each in requested))
-        name = f"forward.only-{requested[0].removeprefix('output_').replace('_', '-')}" if requested else NOTHING
-        yield Case(name, "requested", case.inputs, {"requested": requested}, needs)
+        yield Case(f"forward.only-{name}", "requested", case.inputs, {"requested": requested}, needs)
     if model_spec.speech is None and not model_spec.decoder_only:
         for form in FIRST:
             needs = (*case.requires, "input_forms")

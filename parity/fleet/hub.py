@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from parity.core.display import sentence
 from parity.core.errors import InputError
+from parity.fleet.objects import MESSAGE
 
-MESSAGE = 400
 _ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 

@@ -17,8 +17,9 @@ from parity.judge.results import Decided
 
 Inputs = Mapping[str, Any]
 
-PADDING_SEEN = "loss.default-mask.padding-seen"
-"""The oracle's call with the inputs of ``loss.default-mask`` and a decoder mask of ones."""
+DEFAULT_MASK = "loss.default-mask"
+PADDING_SEEN = f"{DEFAULT_MASK}.padding-seen"
+"""The oracle's call with the inputs of ``DEFAULT_MASK`` and a decoder mask of ones."""
 
 
 def _padding_ignored(model_spec: ModelSpec, inputs: Inputs) -> Inputs:

@@ -40,7 +40,7 @@ from parity.judge.generated_text import (
     settings_of,
     table_of,
 )
-from parity.judge.other_values import PADDING_SEEN
+from parity.judge.other_values import DEFAULT_MASK, PADDING_SEEN
 from parity.judge.tolerance import Measured
 from reference.generation import DOCUMENTED, GenerationSettings, dialect
 from reference.generation.dialect import Dialect
@@ -235,7 +235,7 @@ def _dialect_cases(run: CheckpointRun) -> Iterator[Case]:
 
 def _value_cases(run: CheckpointRun) -> Iterator[Case]:
     """``PADDING_SEEN``, where a loss is out of tolerance and the case is without a decoder mask."""
-    case = run.cases.get(PADDING_SEEN.removesuffix(".padding-seen"))
+    case = run.cases.get(DEFAULT_MASK)
     if case is None or run.oracle(case.name) is None:
         return
     for index, subject in run.subjects("candidate"):
