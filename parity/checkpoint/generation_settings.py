@@ -47,8 +47,6 @@ _NOT_JUDGED = {
 
 The reference implements them; but sampling has no single correct text, and the checks read one text for each source.
 """
-_ONE_END = ("eos_token_id", "forced_eos_token_id")
-"""Token settings of which the checks judge a single one."""
 _OF_SAMPLING = ("temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff")
 """Settings that only affect sampling: without sampling any value is accepted."""
 _NOT_EVERYWHERE = ("forced_decoder_ids", "watermarking_config", "stop_strings", "dola_layers", *_OF_SAMPLING)
@@ -151,12 +149,12 @@ def _unlike_the_text(config: Config) -> str:
 def _not_judged(settings: GenerationSettings) -> Iterator[tuple[str, str]]:
     """Settings that the reference supports but the checks have no bound for, with reasons."""
     for name, value in settings.to_dict().items():
-        if (name in _NOT_JUDGED and value != _NOT_JUDGED[name]) or (name in _ONE_END and isinstance(value, list)):
+        if name in _NOT_JUDGED and value != _NOT_JUDGED[name]:
             yield name, f"{name} is {shown(value)}, which no check judges"
 
 
 def switched_off(generation: Mapping[str, Any]) -> dict[str, Any]:
-    """Arguments that switch off unjudged settings in every backend, where such a value exists.
+    """Arguments that switch off unjudged settings and further end tokens in every backend, where such a value exists.
 
     Args:
         generation: the settings in force (``generation_in_force``).
@@ -165,13 +163,14 @@ def switched_off(generation: Mapping[str, Any]) -> dict[str, Any]:
     for name in generation.get(NOT_FOLLOWED, ()):
         if name in _NOT_JUDGED:
             found[name] = _NOT_JUDGED[name]
-        elif name == "eos_token_id" and isinstance(generation[name], list):
-            found[name] = generation[name][0]
         elif name in OF_SOURCE:
             found[name] = getattr(GenerationSettings, name)
         elif name in NEUTRAL_ARGUMENTS and name not in _NOT_EVERYWHERE:
             found[name] = NEUTRAL_ARGUMENTS[name]
     reasons = generation.get(NOT_FOLLOWED, ())
+    if isinstance(generation["eos_token_id"], list):
+        # Some backends take one end token; the cases without arguments judge the list.
+        found["eos_token_id"] = generation["eos_token_id"][0]
     # They take precedence over the lengths that a case passes.
     new = [name for name in ("max_new_tokens", "min_new_tokens") if generation[name] is not None or name in reasons]
     return found | dict.fromkeys(new)

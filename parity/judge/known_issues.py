@@ -61,6 +61,8 @@ class Entry(BaseModel):
     """Values of ``config.json`` that exclude the issue. A missing field excludes it too."""
     differ: list[str] = Field(default_factory=list)
     """Fields of ``config.json`` that must not all have the same value."""
+    several: list[str] = Field(default_factory=list)
+    """Fields of ``config.json`` that must be lists."""
     tensors: list[str] = Field(default_factory=list)
     """Only these tensors may be out of tolerance (``*`` matches anything); empty: any."""
     first: list[str] = Field(default_factory=list)
@@ -130,6 +132,7 @@ class Entry(BaseModel):
             self.config,
             self.unless,
             self.differ,
+            self.several,
             self.dtype,
         )
         # The case names the saver and the format of a file that was saved during the run.
@@ -162,6 +165,8 @@ class Entry(BaseModel):
         if any(_named(config, name) in (None, value) for name, value in self.unless.items()):
             return False
         if self.differ and len({repr(_named(config, name)) for name in self.differ}) == 1:
+            return False
+        if not all(isinstance(_named(config, name), list) for name in self.several):
             return False
         return self._caused_by(checkpoint, subject)
 

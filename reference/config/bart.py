@@ -19,7 +19,7 @@ from reference.config.fields import (
     object_of,
 )
 from reference.config.shape import StackShape
-from reference.config.tokens import Tokens, check_tokens
+from reference.config.tokens import Tokens, tokens_of
 from reference.files import read_json
 
 _SIZES = (
@@ -139,7 +139,7 @@ class BartConfig:
         check_activation(values, "activation_function", location)
         for stack in ("encoder", "decoder"):
             check_heads(values, f"{stack}_attention_heads", "d_model", location)
-        check_tokens(values, _TOKENS, location)
+        values |= tokens_of(values, _TOKENS, location)
         return cls(**values, others={key: value for key, value in data.items() if key not in values})
 
     @classmethod

@@ -19,7 +19,7 @@ from reference.config.fields import (
     object_of,
 )
 from reference.config.shape import StackShape
-from reference.config.tokens import Tokens, check_tokens, why_unusable
+from reference.config.tokens import Tokens, tokens_of, why_unusable
 from reference.errors import CheckpointError, brief
 from reference.files import read_json
 
@@ -96,7 +96,7 @@ class BertConfig:
         check_activation(values, "hidden_act", location)
         check_labels(data, location)
         check_heads(values, "num_attention_heads", "hidden_size", location)
-        check_tokens(values, ("pad_token_id", "bos_token_id", "eos_token_id"), location)
+        values |= tokens_of(values, ("pad_token_id", "bos_token_id", "eos_token_id"), location)
         why = why_unusable("pad_token_id", values["pad_token_id"], values["vocab_size"], "it")
         if model_type == "roberta" and why:
             raise CheckpointError(location, f"roberta numbers positions from its padding token on, and {why}")

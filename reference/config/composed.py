@@ -12,7 +12,7 @@ from reference.config.bert import BertConfig
 from reference.config.fields import CONFIG_FILE, check_labels, check_model_type, object_of
 from reference.config.gpt2 import Gpt2Config
 from reference.config.speech import SpeechConfig
-from reference.config.tokens import Tokens, check_tokens
+from reference.config.tokens import Tokens, tokens_of
 from reference.errors import CheckpointError, brief
 from reference.files import read_json
 
@@ -68,8 +68,7 @@ class EncoderDecoderConfig:
         encoder = _half(data, "encoder", ENCODERS[kind], location)
         decoder = _half(data, "decoder", DECODERS, location)
         _check_joined(encoder, decoder, data, location)
-        tokens = {name: data.get(name) for name in _TOKENS}
-        check_tokens(tokens, _TOKENS, location)
+        tokens = tokens_of({name: data.get(name) for name in _TOKENS}, _TOKENS, location)
         others = {key: value for key, value in data.items() if key not in {"encoder", "decoder", *_TOKENS}}
         return cls(kind, encoder, decoder, **tokens, others=others)
 

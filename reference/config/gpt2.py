@@ -19,7 +19,7 @@ from reference.config.fields import (
     object_of,
 )
 from reference.config.shape import StackShape
-from reference.config.tokens import Tokens, check_tokens
+from reference.config.tokens import Tokens, tokens_of
 from reference.errors import CheckpointError, brief
 from reference.files import read_json
 
@@ -70,7 +70,7 @@ class Gpt2Config:
         check_activation(values, "activation_function", location)
         check_labels(data, location)
         check_heads(values, "n_head", "n_embd", location)
-        check_tokens(values, ("bos_token_id", "eos_token_id", "pad_token_id"), location)
+        values |= tokens_of(values, ("bos_token_id", "eos_token_id", "pad_token_id"), location)
         return cls(**values, others={key: value for key, value in data.items() if key not in values})
 
     @classmethod

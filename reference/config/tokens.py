@@ -12,13 +12,13 @@ from typing import Any, TypeGuard
 
 from reference.errors import CheckpointError
 
-Tokens = int | list[int] | None
+Tokens = int | tuple[int, ...] | None
 """The valid values of a token id field."""
 _LARGEST = 2**63
 
 
-def check_tokens(values: Mapping[str, Any], names: Iterable[str], location: Path | str) -> None:
-    """Checks that token ids are integers, lists of integers, or null.
+def tokens_of(values: Mapping[str, Any], names: Iterable[str], location: Path | str) -> dict[str, Tokens]:
+    """The values of token fields: an integer, null, or several, as a tuple so that a config can be hashed.
 
     Several end tokens are documented (generation page, ``eos_token_id``). Whether an id is in the vocabulary, and
     whether several are permitted, is not checked here but where the token is used.
@@ -26,11 +26,14 @@ def check_tokens(values: Mapping[str, Any], names: Iterable[str], location: Path
     Raises:
         CheckpointError: a value has another type.
     """
+    found: dict[str, Tokens] = {}
     for name in names:
         value = values[name]
         listed = [] if value is None else value if isinstance(value, list | tuple) else [value]
         if value in ([], ()) or not all(map(_is_id, listed)):
             raise CheckpointError(location, f"{name} is {_shown(value)}, not a token id")
+        found[name] = tuple(value) if isinstance(value, list | tuple) else value
+    return found
 
 
 def _is_id(value: Any) -> TypeGuard[int]:

@@ -53,7 +53,6 @@ def assert_only_defaults_are_skipped(cases, why, name, switched_off=None):
     ("stored", "why", "switched_off"),
     [
         ({"num_return_sequences": 2}, "num_return_sequences is 2, which no check judges", 1),
-        ({"eos_token_id": [2, 5]}, "eos_token_id is [2, 5], which no check judges", 2),
         ({"do_sample": True, "num_beams": 1}, "do_sample is True, which no check judges", False),
         ({"diversity_penalty": 0.5}, "diversity_penalty is 0.5, which the reference does not support", 0),
         ({"num_beam_groups": 2}, "num_beam_groups is 2, which the reference does not support", 1),
@@ -65,10 +64,11 @@ def test_cases_with_settings_of_their_own_switch_it_off_and_are_judged(generatin
     assert_only_defaults_are_skipped(cases, why, name, (switched_off,))
 
 
-def test_what_a_case_passes_anyway_needs_no_switching_off(generating):
-    cases = generating(forced_eos_token_id=[2])
-    assert_only_defaults_are_skipped(cases, "forced_eos_token_id is [2], which no check judges", "forced_eos_token_id")
-    assert cases["generate.forced-eos"].settings["arguments"]["forced_eos_token_id"] == 2
+def test_several_end_tokens_are_judged_without_arguments_and_one_of_them_with(generating):
+    cases = generating(eos_token_id=[2, 5])
+    assert cases["generate.defaults"].notes["settings"]["eos_token_id"] == [2, 5]
+    assert "other_searches" not in cases["generate.defaults"].requires
+    assert cases["generate.greedy"].settings["arguments"]["eos_token_id"] == 2
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ def record_of(entry: Entry) -> CheckpointRecord:
         config_fields=[shown(name) for name in entry.tensors],
     )
     given = {"pad_token_id": 1, **config, **{name: number for number, name in enumerate(entry.differ, 2)}}
+    given |= {name: [2, 5] for name in entry.several}
     model_class = (entry.classes or [BART])[0]
     return CheckpointRecord(
         name="c", path="c", digest="0", config=given, documented_class=model_class, file_facts=facts
@@ -66,6 +67,8 @@ def results_of(entry: Entry, check: str) -> list[Result]:
 
 
 EXAMPLES = (
+    "Incompatible types for broadcasting: input type=int32[2] and requested type=int32[1]",
+    "Exception encountered when calling layer 'tf_bart_for_sequence_classification'.\n\nIncompatible shapes: [1,2] vs. [3]",
     "tuple index out of range",
     "loss has shape [3], documented is [1]",
     "`eos_token_id` has to be a positive integer, but is [3, 13, 46]",

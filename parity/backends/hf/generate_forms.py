@@ -113,9 +113,10 @@ def _output_logits(model: Any, given: Mapping[str, Any], arguments: dict[str, An
     import torch
 
     answer = model.generate(**given, **arguments, output_logits=True)
-    text, end = answer.sequences, model.generation_config.eos_token_id
+    text = answer.sequences
+    ends = torch.isin(text, torch.as_tensor(model.generation_config.eos_token_id, device=text.device))
     best = torch.stack([step.argmax(dim=-1) for step in answer.logits], dim=1)
-    ended = (text[:, :-1] == end).cumsum(dim=1) - (text[:, :1] == end).long() > 0
+    ended = ends[:, :-1].cumsum(dim=1) - ends[:, :1].long() > 0
     return torch.cat((text[:, :1], torch.where(ended, text[:, 1:], best.to(text.device))), dim=1)
 
 

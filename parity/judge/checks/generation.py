@@ -291,15 +291,15 @@ def forced_tokens_are_there(evidence: Evidence) -> Iterator[Result]:
     """A text that ended before max_length has no forced last token; only rows that reach it exercise the claim."""
     yield from _readable(evidence)
     settings = settings_of(evidence.case)
-    forced = ((1, settings.forced_bos_token_id), (settings.max_length - 1, settings.forced_eos_token_id))
+    first = () if settings.forced_bos_token_id is None else (settings.forced_bos_token_id,)
     for row, tokens in _rows(evidence):
-        for position, token in forced:
-            if token is not None:
+        for position, allowed in ((1, first), (settings.max_length - 1, settings.forced_ends)):
+            if allowed:
                 reached = len(tokens) > position
                 found = tokens[position] if reached else None
-                what = f"row {row} has {found} at position {position}, forced is {token}"
+                what = f"row {row} has {found} at position {position}, forced is {' or '.join(map(str, allowed))}"
                 at = {"at": {"batch": row, "tgt": position}}
-                yield Finding(not reached or found == token, what, SEQUENCES, at, reached)
+                yield Finding(not reached or found in allowed, what, SEQUENCES, at, reached)
 
 
 @check(

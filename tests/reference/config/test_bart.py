@@ -140,7 +140,9 @@ def test_any_values_give_a_config_or_one_line(values):
 @pytest.mark.parametrize("name", ["pad_token_id", "eos_token_id", "decoder_start_token_id"])
 def test_a_token_that_cannot_be_used_is_read_and_says_why(name, value, one, why):
     """A model is built without any of them; only what needs one is told that it is not there."""
-    held = getattr(BartConfig.from_dict({**GOOD, "vocab_size": 9, name: value}), name)
-    assert (held, usable(held, 9)) == (value, one)
+    config = BartConfig.from_dict({**GOOD, "vocab_size": 9, name: value})
+    held = getattr(config, name)
+    assert (held, usable(held, 9)) == (tuple(value) if isinstance(value, list) else value, one)
+    assert hash(config) == hash(BartConfig.from_dict({**GOOD, "vocab_size": 9, name: value}))
     told = why_unusable(name, held, 9)
     assert why in told and bool(told) == bool(why)
