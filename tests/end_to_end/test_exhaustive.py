@@ -112,6 +112,7 @@ def test_further_generation_settings_pass_or_are_known(tmp_path, tmp_path_factor
         "hf-tf-ignores-generation-settings",
         "hf-flax-ignores-generation-settings",
         "hf-min-new-tokens-ignored",
+        "hf-torch-stop-strings-raise",
     } <= known
 
 
@@ -122,6 +123,15 @@ def test_a_function_or_model_that_generate_ignores_fails(tmp_path, tmp_path_fact
     found = runner.run("bart-odd", dict.fromkeys(faults, ("eager",)), of_operations("load", "forward", "generate"))
     assert [each.outcome for each in found] == ["detected"] * len(faults), found
     assert [each.case for each in found] == [f"generate.by-{name.replace('_', '-')}" for name in FORMS], found
+
+
+@pytest.mark.full
+def test_stop_strings_that_are_ignored_fail(tmp_path, tmp_path_factory):
+    """On a composition: BART's call with them raises in 4.57.6."""
+    runner = Runner(LIBRARIES["hf-torch"], tmp_path, shared_cache(tmp_path_factory), None, None)
+    fault = Ignored("EncoderDecoderModel", "generate", "stop_strings")
+    (found,) = runner.run("bert2bert", {fault: ("eager",)}, of_operations("load", "forward", "generate"))
+    assert (found.outcome, found.case) == ("detected", "generate.by-stop-strings")
 
 
 @pytest.mark.full

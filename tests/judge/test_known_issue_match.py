@@ -68,7 +68,7 @@ def results_of(entry: Entry, check: str) -> list[Result]:
 
 EXAMPLES = (
     "Incompatible types for broadcasting: input type=int32[2] and requested type=int32[1]",
-    "Exception encountered when calling layer 'tf_bart_for_sequence_classification'.\n\nIncompatible shapes: [1,2] vs. [3]",
+    "Exception when calling layer 'tf_bart_for_sequence_classification'\n\nIncompatible shapes: [1,2] vs. [3]",
     "tuple index out of range",
     "loss has shape [3], documented is [1]",
     "`eos_token_id` has to be a positive integer, but is [3, 13, 46]",

@@ -71,6 +71,26 @@ def _stopping_criteria(model: Any, given: Mapping[str, Any], arguments: dict[str
     return model.generate(**given, **arguments, max_length=length + 2, stopping_criteria=criteria)
 
 
+def _stop_strings(model: Any, given: Mapping[str, Any], arguments: dict[str, Any]) -> Any:
+    """``stop_strings`` with the string of the last of ``eos_token_id``, in a tokenizer with a string for each token."""
+    from tokenizers import Tokenizer, decoders, models
+    from transformers import PreTrainedTokenizerFast
+
+    *ends, last = arguments.pop("eos_token_id")
+    size = model.get_output_embeddings().weight.shape[0]
+    strings = [f"<{token}>" for token in range(size)]
+    strings[int(last == 0)] = (
+        "abcdef"  # The criterion decodes each token after this one (4.57.6, stopping_criteria.py).
+    )
+    words = Tokenizer(
+        models.WordLevel({string: token for token, string in enumerate(strings)}, unk_token=strings[last])
+    )
+    words.decoder = decoders.Fuse()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=words)
+    arguments["eos_token_id"] = ends or None
+    return model.generate(**given, **arguments, stop_strings=[strings[last]], tokenizer=tokenizer)
+
+
 def _streamer(model: Any, given: Mapping[str, Any], arguments: dict[str, Any]) -> Any:
     """The tokens that a ``streamer`` is handed one by one."""
     import torch
@@ -171,6 +191,7 @@ FORMS: dict[str, Callable[[Any, Mapping[str, Any], dict[str, Any]], Any]] = {
     "prefix_allowed_tokens_fn": _prefix_function,
     "logits_processor": _logits_processor,
     "stopping_criteria": _stopping_criteria,
+    "stop_strings": _stop_strings,
     "streamer": _streamer,
     "assistant_model": _assistant,
     "output_logits": _output_logits,

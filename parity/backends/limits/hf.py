@@ -35,7 +35,11 @@ def no_half(question: Question, without: Mapping[str, Collection[str]]) -> str:
 
 def newer(question: Question) -> dict[str, str]:
     """The arguments that ``generate`` of a release does not take."""
-    return {"newer_arguments": f"{question.library} has neither min_p nor output_logits"} if question.is_old else {}
+    return (
+        {"newer_arguments": f"{question.library} has none of min_p, output_logits and stop_strings"}
+        if question.is_old
+        else {}
+    )
 
 
 def saving(question: Question) -> dict[str, str]:

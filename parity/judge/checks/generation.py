@@ -61,6 +61,7 @@ _CASES = tuple(
         "by-stopping-criteria",
         "by-streamer",
         "by-assistant-model",
+        "by-stop-strings",
         "by-output-logits",
         "penalised-by-assistant-model",
         "by-output-hidden-states",

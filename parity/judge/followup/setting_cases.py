@@ -19,7 +19,11 @@ BIAS = 64.0
 PENALTY = 1.7
 DECAY = 1.3
 BEAMS = {"num_beams": 4}
-NEEDS = {"output_logits": ("newer_arguments",), "output_attentions": ("attentions",)}
+NEEDS = {
+    "stop_strings": ("newer_arguments",),
+    "output_logits": ("newer_arguments",),
+    "output_attentions": ("attentions",),
+}
 """Further capabilities, by form."""
 
 
@@ -58,12 +62,15 @@ def form_cases(case: Case, sequences: np.ndarray, vocab: int, alone: Case | None
         return
     forbidden = found["generate.suppress-tokens"]
     shorter = {"max_length": settings_of(case).max_length - 2}
+    second = found["generate.new-tokens"]["eos_token_id"]
+    stopped = {"eos_token_id": [*settings_of(case).ends, second], "forced_eos_token_id": None}
     forms: list[tuple[str, str, Case | None, Mapping[str, Any]]] = [
         ("", "prefix_allowed_tokens_fn", case, forbidden),
         ("beams-", "prefix_allowed_tokens_fn", case, {**forbidden, **BEAMS}),
         ("", "logits_processor", case, forbidden),
         ("beams-", "logits_processor", case, {**forbidden, **BEAMS}),
         ("", "stopping_criteria", case, shorter),
+        ("", "stop_strings", case, stopped),
         ("", "streamer", alone, {}),
         ("", "assistant_model", alone, {}),
         ("penalised-", "assistant_model", alone, {"repetition_penalty": PENALTY}),
