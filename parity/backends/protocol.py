@@ -183,13 +183,16 @@ class CapableModel(Model, Protocol):
         ``call_forms``)."""
         ...
 
-    def sample(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], draws: int) -> Mapping[str, Field]:
+    def sample(
+        self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], draws: int, seed: int
+    ) -> Mapping[str, Field]:
         """The token after ``decoder_input_ids``, sampled by ``generate`` with these documented arguments (capability
         ``sampling``).
 
         Args:
             inputs: one row of ``generate``'s inputs, and ``decoder_input_ids`` ``[1, length]``.
             draws: the number of results, which share the distribution.
+            seed: of the random numbers; the same seed gives the same results.
 
         Returns:
             ``draws`` int ``[draws]``; with the capability ``sampling_scores`` also ``scores`` ``[1, vocab]``, the

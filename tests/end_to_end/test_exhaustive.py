@@ -23,6 +23,7 @@ ADDED = {
     ("CALL04", "forward.encoder-tuple"),
     ("CALL04", "forward.encoder-states"),
     *(("OUT04", f"forward.only-{name}") for name in ("defaults", "hidden-states", "attentions")),
+    ("CALL06", "forward.positions"),
     *(("CALL07", f"forward.inputs-as-{form}") for form in ("list", "tuple", "dict")),
 }
 
@@ -32,7 +33,7 @@ def test_further_cases_pass(tmp_path, tmp_path_factory):
     report = api.audit(
         [fixture("bart-odd"), fixture("bart-bare")],
         backends=["hf-torch", "hf-tf"],
-        checks=["CALL02", "CALL03", "CALL04", "CALL07", "OUT04"],
+        checks=["CALL02", "CALL03", "CALL04", "CALL06", "CALL07", "OUT04"],
         case_set="exhaustive",
         cache=shared_cache(tmp_path_factory),
         out=tmp_path / "run",
@@ -61,7 +62,8 @@ def test_sampling_passes_or_is_known(tmp_path, tmp_path_factory):
         if verdict.status == "pass" and (verdict.backend, verdict.checkpoint) == ("hf-torch", "bart-odd")
     }
     cases = {"plain", "combined", *(name.replace("_", "-") for name in RULES)}
-    assert passed == {(check, f"sample.{name}") for check in ("SAMPLE01", "SAMPLE02") for name in cases}
+    of_draws = {(check, f"sample.{name}") for check in ("SAMPLE01", "SAMPLE02") for name in cases}
+    assert passed == {*of_draws, ("SAMPLE03", "sample-seeds")}
     known = {v.evidence["known_issue"] for v in report.verdicts if v.status == "known" and v.checkpoint == "bart-odd"}
     assert known == {"hf-ignored-sampling-settings"}
 
@@ -123,6 +125,18 @@ def test_a_function_or_model_that_generate_ignores_fails(tmp_path, tmp_path_fact
     found = runner.run("bart-odd", dict.fromkeys(faults, ("eager",)), of_operations("load", "forward", "generate"))
     assert [each.outcome for each in found] == ["detected"] * len(faults), found
     assert [each.case for each in found] == [f"generate.by-{name.replace('_', '-')}" for name in FORMS], found
+
+
+@pytest.mark.full
+def test_positions_and_a_seed_that_tensorflow_ignores_fail(tmp_path, tmp_path_factory):
+    runner = Runner(LIBRARIES["hf-tf"], tmp_path, shared_cache(tmp_path_factory), None, None)
+    faults = {
+        Ignored("TFBartForConditionalGeneration", "call", "decoder_position_ids"): "forward.positions",
+        Ignored("TFBartForConditionalGeneration", "generate", "seed"): "sample-seeds",
+    }
+    asked = of_operations("load", "forward", "in_form", "generate", "sample")
+    found = runner.run("bart-odd", dict.fromkeys(faults, ("eager",)), asked)
+    assert [(each.outcome, each.case) for each in found] == [("detected", case) for case in faults.values()]
 
 
 @pytest.mark.full

@@ -217,8 +217,6 @@ def of_a_step(output: Mapping[str, Any]) -> dict[str, Any]:
     return {name: output[name] for name in STEP_FIELDS if name in output}
 
 
-SEED = 20261130
-"""The seed of the draws of ``sample``."""
 SOURCE = ("input_ids", "input_values", "attention_mask")
 """The inputs of a call that ``generate`` accepts."""
 

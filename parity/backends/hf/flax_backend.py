@@ -170,14 +170,16 @@ class HfFlaxModel(documented.Documented):
         with jax_util.precision(self._variant):
             return self._model.generate(*given.values(), **mask, **arguments)
 
-    def sample(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], draws: int) -> Mapping[str, Field]:
+    def sample(
+        self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], draws: int, seed: int
+    ) -> Mapping[str, Field]:
         """``model.generate`` with the documented ``prng_key`` and one row for each draw: it has no
         ``num_return_sequences``, and returns no scores."""
         import jax
 
         rows = {name: np.repeat(array, draws, axis=0) for name, array in inputs.items()}
         fed = self._arrays({"decoder_input_ids": rows["decoder_input_ids"]})
-        answer = self._generated(rows, {**settings, **fed, "prng_key": jax.random.PRNGKey(common.SEED)})
+        answer = self._generated(rows, {**settings, **fed, "prng_key": jax.random.PRNGKey(seed)})
         return {"draws": answer.sequences[:, -1]}
 
     def composed(self, checkpoint: Path) -> HfFlaxModel:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from parity.core.subject import Variant
 from reference.config import read_config
 from reference.names import HEAD, SHARED, Layout, Table, table_of
 
-FIRST_ARGUMENTS = ("input_ids", "attention_mask", "decoder_input_ids", "decoder_attention_mask")
+DECODER_MASK = "decoder_attention_mask"
+FIRST_ARGUMENTS = ("input_ids", "attention_mask", "decoder_input_ids", DECODER_MASK)
 """The inputs that a list as the first argument starts with, in the order of every class's signature."""
 
 
@@ -124,12 +126,34 @@ class HfTfModel(documented.Documented):
         return dict(self._model(**_tensors(inputs), **dict.fromkeys(requested, True), return_dict=True).items())
 
     def call_in_form(self, inputs: Mapping[str, np.ndarray], form: str) -> Mapping[str, Field]:
-        """``model([input_ids, attention_mask])``, and the same of a tuple and a dictionary (BART page, TensorFlow)."""
+        """``model([input_ids, attention_mask])``, and the same of a tuple and a dictionary (BART page, TensorFlow); and
+        with ``decoder_position_ids``."""
         tensors = _tensors(inputs)
+        if form == "positions":
+            return self._with_positions(tensors)
         ordered = [tensors[name] for name in FIRST_ARGUMENTS if name in tensors]
         first = {"list": ordered, "tuple": tuple(ordered), "dict": tensors}[form]
         options = {"output_hidden_states": True, "output_attentions": True, "return_dict": True}
         return dict(self._model(first, **options).items())
+
+    def _with_positions(self, tensors: Mapping[str, Any]) -> Mapping[str, Field]:
+        """A masked column before each decoder input, and positions that count from the column after it, which is then
+        removed."""
+        import tensorflow as tf
+
+        shifted = {name: tf.pad(tensors[name], [[0, 0], [1, 0]]) for name in ("decoder_input_ids", DECODER_MASK)}
+        counted = tf.maximum(tf.range(tf.shape(shifted[DECODER_MASK])[1]) - 1, 0)
+        output = self._forward({**tensors, **shifted, "decoder_position_ids": counted[None], "use_cache": False})
+        axes = {"decoder_attentions": (2, 3), "cross_attentions": (2,)}
+
+        def without(field: str, tensor: Any) -> Any:
+            cut = axes.get(field, (1,))
+            return tensor[tuple(slice(1, None) if axis in cut else slice(None) for axis in range(tensor.ndim))]
+
+        return {
+            field: value if field.startswith("encoder") else tf.nest.map_structure(partial(without, field), value)
+            for field, value in output.items()
+        }
 
     def call_in_training(self, inputs: Mapping[str, np.ndarray], seed: int) -> Mapping[str, Field]:
         """The call with ``training=True``."""
@@ -198,11 +222,13 @@ class HfTfModel(documented.Documented):
         tensors = _tensors(common.source_of(inputs))
         return common.generated(self._model.generate(**tensors, **common.generate_arguments(settings)))
 
-    def sample(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], draws: int) -> Mapping[str, Field]:
+    def sample(
+        self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], draws: int, seed: int
+    ) -> Mapping[str, Field]:
         """``model.generate`` with ``num_return_sequences`` and the documented ``seed``."""
         tensors = _tensors(inputs)
         given = {**common.source_of(tensors), "decoder_input_ids": tensors["decoder_input_ids"]}
-        arguments = {**common.generate_arguments(settings), "num_return_sequences": draws, "seed": [common.SEED, 0]}
+        arguments = {**common.generate_arguments(settings), "num_return_sequences": draws, "seed": [seed, 0]}
         return common.drawn(self._model.generate(**given, **arguments))
 
     def composed(self, checkpoint: Path) -> HfTfModel:

@@ -254,12 +254,14 @@ class HfTorchModel(documented.Documented):
         with torch.no_grad():
             return common.generated(generate_in_form(self._model, form, given, arguments))
 
-    def sample(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], draws: int) -> Mapping[str, Field]:
+    def sample(
+        self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], draws: int, seed: int
+    ) -> Mapping[str, Field]:
         """``model.generate`` with ``num_return_sequences``."""
         import torch
 
         compute_as(self._variant, self._threads)
-        torch.manual_seed(common.SEED)
+        torch.manual_seed(seed)
         tensors = self._tensors(inputs)
         given = {**common.source_of(tensors), "decoder_input_ids": tensors["decoder_input_ids"]}
         arguments = {**common.generate_arguments(settings), "num_return_sequences": draws}

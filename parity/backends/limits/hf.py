@@ -51,8 +51,5 @@ def saving(question: Question) -> dict[str, str]:
 
 
 def without_parameters(name: str) -> dict[str, str]:
-    """Capabilities of the Flax classes alone: of classes that hold their parameters and count positions themselves."""
-    return {
-        "functional_calls": f"{name} takes no parameters in its call",
-        "positions": f"{name} takes no positions in its call",
-    }
+    """Capabilities of the Flax classes alone: of classes that do not hold their parameters."""
+    return {"functional_calls": f"{name} takes no parameters in its call"}

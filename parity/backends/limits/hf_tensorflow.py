@@ -7,6 +7,8 @@ from parity.backends.limits import Question, hf
 from parity.core.subject import DTYPES
 from reference.config.classes import CLASSES
 
+POSITIONED = ("BartModel", "BartForConditionalGeneration")
+"""Classes that are given ``decoder_position_ids``. A classifier finds its state at the source's end, which would move."""
 ABSENT = ("BartForQuestionAnswering", "BartForCausalLM", "SpeechEncoderDecoderModel")
 """Documented classes that there is no class for, in any release from 4.37 to 4.57."""
 WITHOUT = {"encoder": ("bert-generation",), "decoder": ("bart", "mbart", "bert-generation")}
@@ -30,6 +32,7 @@ def lacking(question: Question) -> dict[str, str]:
         **{f"as_{other}": hf.no_class(question, other, ABSENT) for other in ABSENT if other in CLASSES["bart"]},
         "cuda": "no stack has a TensorFlow built for CUDA",
         **hf.without_parameters(name),
+        **({} if question.documented in POSITIONED else {"positions": f"not tested with {name}"}),
         "call_forms": f"not tested with {name}",
         **hf.newer(question),
         **hf.saving(question),

@@ -28,6 +28,7 @@ def lacking(question: Question) -> dict[str, str]:
     if question.version >= (5, 0):
         found["head_masks"] = f"{question.documented} of {library} does not accept head masks"
     found |= hf.without_parameters(f"{question.documented} of {library}")
+    found["positions"] = f"{question.documented} of {library} takes no positions in its call"
     return found | hf.newer(question) | _saving(question)
 
 

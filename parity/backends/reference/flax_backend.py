@@ -107,13 +107,15 @@ class ReferenceFlaxModel:
         requested = GenerationSettings.read(self._checkpoint, **settings)
         return outputs.generated(generate(self._model, inputs, requested, outputs.dialect_called(dialect)))
 
-    def sample(self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], draws: int) -> Mapping[str, Field]:
+    def sample(
+        self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], draws: int, seed: int
+    ) -> Mapping[str, Field]:
         """``outputs.sampled``."""
         from reference.generation import GenerationSettings
 
         requested = GenerationSettings.read(self._checkpoint, **settings)
         logits, _ = self.to_numpy(self.call(inputs)["logits"])
-        return outputs.sampled(logits[:, -1], inputs, requested, draws)
+        return outputs.sampled(logits[:, -1], inputs, requested, draws, seed)
 
     def generation_settings(self) -> Mapping[str, Any]:
         from reference.generation import held_settings

@@ -113,11 +113,9 @@ def generated(found: Any) -> Mapping[str, Field]:
     return fields if found.scores is None else {**fields, "sequences_scores": found.scores}
 
 
-SEED = 20261130
-"""The seed of the draws of ``sampled``."""
-
-
-def sampled(logits: np.ndarray, inputs: Mapping[str, np.ndarray], settings: Any, draws: int) -> Mapping[str, Field]:
+def sampled(
+    logits: np.ndarray, inputs: Mapping[str, np.ndarray], settings: Any, draws: int, seed: int
+) -> Mapping[str, Field]:
     """``Model.sample`` of either reference, and the logits that it starts from.
 
     Args:
@@ -126,6 +124,7 @@ def sampled(logits: np.ndarray, inputs: Mapping[str, np.ndarray], settings: Any,
             ``input_ids``, if the source is text.
         settings: ``reference.generation.GenerationSettings``.
         draws: the number of results.
+        seed: of the random numbers.
     """
     from reference.generation import DOCUMENTED, processed, repeated_sources
     from reference.generation.sampling import bounds, drawn
@@ -133,7 +132,7 @@ def sampled(logits: np.ndarray, inputs: Mapping[str, np.ndarray], settings: Any,
     logits = logits.astype(np.float64)
     sources = repeated_sources(inputs.get("input_ids"), 1)
     scores = processed(logits, inputs["decoder_input_ids"], settings.resolved(DOCUMENTED), sources)
-    numbers = np.random.Generator(np.random.PCG64(SEED)).random(draws)
+    numbers = np.random.Generator(np.random.PCG64(seed)).random(draws)
     taken = np.concatenate([drawn(bounds(scores), number[None]) for number in numbers])
     return {"next_logits": logits, "scores": scores, "draws": taken}
 

@@ -84,18 +84,24 @@ def generate(
     return Trace(arrays, dtypes={name: dtype for name, (_, dtype) in given.items()})
 
 
-def sample(session: Session, inputs: Mapping[str, np.ndarray], arguments: Mapping[str, Any], draws: int) -> Trace:
+def sample(
+    session: Session, inputs: Mapping[str, np.ndarray], arguments: Mapping[str, Any], draws: int, seeds: Sequence[int]
+) -> Trace:
     """Samples the token after ``decoder_input_ids``, and records the scores drawn from where the backend has them.
 
     Args:
         arguments: documented arguments of ``generate``.
         draws: the number of results.
+        seeds: of each call. The arrays are those of the first; the draws of several are recorded as a fact.
     """
-    answer = session.call(inputs, "sample", settings=arguments, draws=draws)
+    answer, *others = [session.call(inputs, "sample", settings=arguments, draws=draws, seed=seed) for seed in seeds]
     given = {name: session.current().to_numpy(value) for name, value in answer.items()}
     # The rows of a trace are those of the batch, here one.
     arrays = {name: array.astype(np.int64)[None] if name == "draws" else array for name, (array, _) in given.items()}
-    return Trace(arrays, dtypes={name: dtype for name, (_, dtype) in given.items()})
+    every = [session.current().to_numpy(each["draws"])[0].tolist() for each in (answer, *others)]
+    return Trace(
+        arrays, facts={"draws": every} if others else {}, dtypes={name: dtype for name, (_, dtype) in given.items()}
+    )
 
 
 def generation_settings(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:

@@ -127,7 +127,7 @@ def call_is_a_function_of_parameters(evidence: Evidence) -> Iterator[Result]:
 @check(
     "CALL06",
     claim="a masked column before a text changes nothing if the positions count from the column after it",
-    source="BART page, Flax: position_ids and decoder_position_ids are the indices in the position embeddings",
+    source="BART page, Flax and TensorFlow: position_ids and decoder_position_ids are indices of position embeddings",
     likely_cause="the argument is ignored, or passed to the other half",
     cases=("forward.positions", "forward.own-decoder-inputs.positions"),
     depends_on=("forward",),

@@ -239,3 +239,25 @@ def _classes(values: np.ndarray, probabilities: np.ndarray) -> tuple[np.ndarray,
         for array in (values, probabilities)
     ]
     return found[0], found[1]
+
+
+@check(
+    "SAMPLE03",
+    claim="the same seed draws the same tokens again, and another seed others",
+    source="text generation page: the seed argument of TensorFlow, prng_key of Flax, and the generator of torch",
+    likely_cause="a seed that is ignored, or a generator that is not reset",
+    cases=("sample-seeds",),
+    needs_oracle=False,
+)
+def seeds(evidence: Evidence) -> Iterator[Result]:
+    """Of two independent calls all draws are equal with the probability of one pair, to the power of their number;
+    where that is above ``LEVEL`` other draws are not required."""
+    first, again, other = (np.array(tokens) for tokens in evidence.trace.facts["draws"])
+    at = int((first != again).argmax())
+    what = f"draw {at} is token {first[at]}, and token {again[at]} with the same seed"
+    yield Finding(bool((first == again).all()), what, "draws")
+    frequencies = np.unique(first, return_counts=True)[1] / first.size
+    by_chance = float((frequencies**2).sum()) ** first.size
+    differ = bool((first != other).any())
+    what = f"all {first.size} draws are those of another seed"
+    yield Finding(differ or by_chance > LEVEL, what, "draws", exercised=by_chance <= LEVEL)

@@ -28,6 +28,9 @@ NEAREST = 50
 """The most limits that are tried for a setting."""
 SHARES = tuple(round(float(share), 2) for share in np.linspace(0.1, 0.95, 18))
 MOST_DRAWS, FEWEST_DRAWS = 4096, 64
+SEED = 20261130
+SEEDS = (SEED, SEED, SEED + 1)
+"""Of three calls: the first two are equal."""
 SCORES = 1 << 24
 """The most scores of all draws of a case together: 64 MB in float32."""
 
@@ -60,7 +63,11 @@ def sampling_cases(alone: Case, forward: Case, logits: np.ndarray) -> Iterator[C
         # The row is compared with no other, in which padding might show.
         needs = (*(word for word in alone.requires if word != "padding_is_unseen"), "sampling")
         needs += ("newer_arguments",) if "min_p" in arguments else ()
-        yield Case(name, "sample", inputs, {"arguments": arguments, "draws": draws}, needs, notes=notes)
+        given = {"arguments": arguments, "draws": draws, "seeds": [SEED]}
+        yield Case(name, "sample", inputs, given, needs, notes=notes)
+        if name == "sample.temperature":
+            given = {"arguments": arguments, "draws": FEWEST_DRAWS, "seeds": list(SEEDS)}
+            yield Case("sample-seeds", "sample", inputs, given, needs, notes=notes)
 
 
 def _arguments(logits: np.ndarray) -> Mapping[str, Mapping[str, Any]]:
