@@ -193,6 +193,15 @@ def known_issues(
         list[str] | None,
         typer.Option(metavar="critical|high|low,…", callback=split_commas, help="List only those of these severities."),
     ] = None,
+    check: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ID|GROUP,…",
+            callback=split_commas,
+            autocompletion=completion.checks,
+            help="List only those in which these checks fail.",
+        ),
+    ] = None,
 ) -> None:
     """List the known divergences of named library versions, or show some in full with cause and upstream line.
 
@@ -200,7 +209,7 @@ def known_issues(
     """
     from parity.report.known_issues import show_known_issues
 
-    show_known_issues(ids or [], backend or [], severity or [])
+    show_known_issues(ids or [], backend or [], severity or [], check or [])
 
 
 @app.command(

@@ -12,7 +12,6 @@ from parity.judge.checks import CHECKS, Check
 from parity.judge.judge import select_checks
 from parity.report.console import console, print_wrapped
 
-SHOWN_ENTRIES = 6
 INDENT = 16
 """Characters before the text of a line."""
 
@@ -55,8 +54,6 @@ def _lines(check: Check) -> Iterator[tuple[str, str]]:
         yield "Requires", ", ".join(check.requires)
     if check.role == "file":
         yield "Applies to", "the files themselves, whatever reads them"
-    entries = [entry.id for entry in known_issues.entries() if check.id in entry.checks]
-    if entries:
-        more = f" and {len(entries) - SHOWN_ENTRIES} more" if len(entries) > SHOWN_ENTRIES else ""
-        yield "Known issues", f"{', '.join(entries[:SHOWN_ENTRIES])}{more} (parity known-issues {entries[0]})"
+    if any(check.id in entry.checks for entry in known_issues.entries()):
+        yield "Known issues", f"parity known-issues --check {check.id}"
     yield "Run", f"parity audit CHECKPOINT --check {check.id}"

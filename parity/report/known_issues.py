@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parity.core.nearest import unknown
+from parity.judge.judge import select_checks
 from parity.judge.known_issues import Entry, NoSuchEntry, entries
 from parity.report.console import console
 
@@ -16,22 +17,25 @@ COLOURS = {"critical": "bold red", "high": "yellow", "low": "bright_black"}
 WORST_FIRST = tuple(COLOURS)
 
 
-def show_known_issues(ids: list[str], backends: list[str], severities: list[str]) -> None:
+def show_known_issues(ids: list[str], backends: list[str], severities: list[str], checks: list[str]) -> None:
     """Prints the entries that are named in full, or a line for each that is selected.
 
     Raises:
         NoSuchEntry: there is no such entry, backend or severity; the message says which there are.
+        NothingToJudge: there is no such check or group.
     """
     known = entries()
     _check("entry", ids, [entry.id for entry in known])
     _check("backend in the list of known issues", backends, [backend for entry in known for backend in entry.backends])
     _check("severity", severities, list(WORST_FIRST))
+    of_checks = {check.id for check in select_checks(checks)}
     chosen = [
         entry
         for entry in sorted(known, key=lambda entry: WORST_FIRST.index(entry.severity))
         if (not ids or entry.id in ids)
         and (not backends or set(backends) & set(entry.backends))
         and (not severities or entry.severity in severities)
+        and of_checks & set(entry.checks)
     ]
     out = console()
     out.print(*map(_whole, chosen), sep="\n") if ids else out.print(_table(chosen))

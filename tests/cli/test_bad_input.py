@@ -67,6 +67,7 @@ ON_WORDS = {
     "explain": ["explain", "WORD"],
     "known-issues": ["known-issues", "WORD"],
     "known-issues backend": ["known-issues", "--backend", "WORD"],
+    "known-issues check": ["known-issues", "--check", "WORD"],
     "selftest": ["selftest", "WORD"],
     "check": ["audit", BART, "--check", "WORD"],
     "dtype": ["audit", BART, "--dtype", "WORD"],

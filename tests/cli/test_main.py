@@ -273,6 +273,13 @@ def test_the_known_issues_can_be_asked_for_one_backend_and_severity(capsys):
         assert (entry.id in text.split()) == ("hf-tf" in entry.backends and entry.severity == "critical")
 
 
+def test_the_known_issues_of_a_check(capsys):
+    assert run(["known-issues", "--check", "TOK01,losses"]) == 0
+    text = capsys.readouterr().out
+    shown = {entry.id for entry in entries() if {"TOK01", "LOSS01", "LOSS02", "LOSS03"} & set(entry.checks)}
+    assert shown and {entry.id for entry in entries() if entry.id in text.split()} == shown
+
+
 @pytest.mark.parametrize(
     ("arguments", "there"),
     [(["x"], entries()[0].id), (["--backend", "x"], "hf-tf"), (["--severity", "x"], "critical, high, low")],
