@@ -20,7 +20,16 @@ Rows = list[Any]
 REAL = ("input_values", "encoder_hidden_states", "head_mask", "decoder_head_mask", "cross_attn_head_mask")
 """Inputs of real numbers; the others are token ids, masks, positions and labels."""
 
-COMPONENTS = {"config": "config", "tokenize": "tokenizer", "tokenizer_files": "files", "weight_files": "files"}
+COMPONENTS = {
+    "config": "config",
+    "save_config": "config",
+    "load_config": "config",
+    "tokenize": "tokenizer",
+    "save_tokenizer": "tokenizer",
+    "load_tokenizer": "tokenizer",
+    "tokenizer_files": "files",
+    "weight_files": "files",
+}
 """Per operation, the component it runs on, where that is not the model. A backend only runs operations on its own
 component."""
 
@@ -135,8 +144,8 @@ class Case:
     """``load``, ``forward``, ``repeat``, ``tuple``, ``embedded``, ``uncached``, ``in_form``, ``requested``,
     ``training``, ``encode_decode``, ``gradients``, ``decode_steps``, ``generate``, ``score``, ``sample``,
     ``generation_settings``, ``save``, ``load_saved``, ``signature``, ``compose``, ``route``, ``load_as``,
-    ``frozen_gradients``, ``plain_load``, ``layerwise``, ``config``, ``tokenize``, ``tokenizer_files`` or
-    ``weight_files``
+    ``frozen_gradients``, ``plain_load``, ``layerwise``, ``config``, ``tokenize``, ``tokenizer_files``,
+    ``weight_files``, or ``save_`` and ``load_`` with ``config`` or ``tokenizer``
     (``parity.capture.worker.operations``)."""
     inputs: dict[str, Rows] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)

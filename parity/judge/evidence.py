@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -138,12 +138,25 @@ class Evidence:
         return trace
 
     @property
+    def settings_before_saving(self) -> list[Mapping[str, Any]]:
+        """The generation settings in force for the checkpoint itself, as the subject reads them, and as the saver."""
+        traces = [self._run.trace(index, texts.SETTINGS) for index in (self._index, self.case.notes["saver_index"])]
+        return [trace.facts["settings"] for trace in traces if trace is not None and trace.raised is None]
+
+    @property
+    def saver(self) -> str:
+        """The class and version that saved the loaded files: ``BartConfig of transformers 5.23.0``."""
+        who = self._run.manifest.subjects[self.case.notes["saver_index"]]
+        return f"{who.model_class} of transformers {self._transformers(who)}"
+
+    @property
     def saved_by_newer(self) -> bool:
         """Whether the loaded files were saved by a later version of the library."""
-        environments, subjects = self._run.manifest.environments, self._run.manifest.subjects
-        saver = subjects[self.case.notes["saver_index"]]
-        theirs, own = (environments[who.environment]["versions"]["transformers"] for who in (saver, self.subject))
-        return Version(theirs) > Version(own)
+        who = self._run.manifest.subjects[self.case.notes["saver_index"]]
+        return Version(self._transformers(who)) > Version(self._transformers(self.subject))
+
+    def _transformers(self, subject: SubjectRecord) -> str:
+        return self._run.manifest.environments[subject.environment]["versions"]["transformers"]
 
     def equals(self, case: str) -> bool:
         """Whether every tensor of the cell's case is within tolerance of the oracle's in another case."""

@@ -13,14 +13,16 @@ from parity.judge.followup.cases import NOISE_FLOOR_TEXT
 ALWAYS = ("load",)
 """Cases that every selection includes."""
 MADE_OF = {
-    "saved.": "save.*",
-    "generate.end-": "generate.greedy",
-    "generate.": "generate.settings",
-    "forward.own-decoder-inputs.": "forward.own-decoder-inputs",
-    "sample.": "generate.single-row",
-    "each-layer": "encode-decode",
+    "saved.": ("save.*", "generate.settings"),
+    "saved-config.": ("save-config", "config"),
+    "saved-tokenizer.": ("save-tokenizer", "tokenize"),
+    "generate.end-": ("generate.greedy",),
+    "generate.": ("generate.settings",),
+    "forward.own-decoder-inputs.": ("forward.own-decoder-inputs",),
+    "sample.": ("generate.single-row",),
+    "each-layer": ("encode-decode",),
 }
-"""By prefix of a case name, another case that it is derived from or judged with."""
+"""By prefix of a case name, other cases that it is derived from or judged with."""
 
 
 def narrowed(cases: Iterable[Case], checks: Sequence[Check]) -> list[Case]:
@@ -41,7 +43,7 @@ def narrowed(cases: Iterable[Case], checks: Sequence[Check]) -> list[Case]:
 
 def made_of(names: Collection[str]) -> set[str]:
     """The cases that these are derived from or judged with, as patterns."""
-    return {made for start, made in MADE_OF.items() if any(name.startswith(start) for name in names)}
+    return {name for start, made in MADE_OF.items() if any(each.startswith(start) for each in names) for name in made}
 
 
 def narrowed_case(case: Case, patterns: Collection[str]) -> Case | None:

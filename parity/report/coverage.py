@@ -48,8 +48,8 @@ library: check × fixture × case × attention. Of files that one stack saves an
 the stack itself are counted. `python -m parity.report.coverage REPORT` writes a table for each stack of the report;
 tests hold them to the audits that they run.
 """
-_SAVED = re.compile(r"saved\.[^@]+@(?P<stack>.+?)\.[a-z0-9]+\.[a-z_]+$")
-"""Cases of ``parity.judge.followup.saving``: saver, stack, form and route."""
+_SAVED = re.compile(r"saved(-[a-z]+)?\.[^@]+@(?P<stack>.+?)(\.[a-z0-9]+\.[a-z_]+)?$")
+"""Cases of ``parity.judge.followup.saving``: saver, stack, and of a model form and route."""
 NO_BACKEND = "the stack has no such backend"
 
 

@@ -24,7 +24,7 @@ BACKENDS = {
     "file",
 }
 """Who is asked in `main`."""
-SAVED = re.compile(r"saved\.[^@]+@(?P<stack>.+?)\.[a-z0-9]+\.[a-z_]+$")
+SAVED = re.compile(r"saved(-[a-z]+)?\.[^@]+@(?P<stack>.+?)(\.[a-z0-9]+\.[a-z_]+)?$")
 """Cases of files that one stack saves and another loads (``parity.judge.followup.saving``)."""
 
 

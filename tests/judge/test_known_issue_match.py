@@ -88,6 +88,8 @@ EXAMPLES = (
     "model.encoder.layers.0.fc1.weight is not in the loaded model",
     "model.encoder.layers.0.fc1.weight is on a meta device, without values",
     "max_length is 20, documented is 14",
+    "max_length is 20 in the loaded model; before saving it was 28",
+    "max_length is 20 in files saved by BartConfig of transformers 5.23.0; in the original files: 28",
     "model.shared.weight differs from the file: 9 of 9 rows (0, 1, 2 …)",
     "the library did not use model.shared.weight of the file",
     "the library did not find model.shared.weight in the file: it is filled with zeros",

@@ -253,9 +253,13 @@ def drawn(answer: Any) -> dict[str, Any]:
 
 def generation_settings(model: Any, *, in_torch: bool = False) -> dict[str, Any]:
     """The supported settings, as a library's ``generate`` uses them without arguments."""
+    return known_settings(_in_force(model, in_torch))
+
+
+def known_settings(held: Any) -> dict[str, Any]:
+    """The supported settings of a ``GenerationConfig``."""
     from reference.generation import GenerationSettings
 
-    held = _in_force(model, in_torch)
     names = [field.name for field in dataclasses.fields(GenerationSettings) if field.name not in ("passed", "stored")]
     return {name: getattr(held, name) for name in names if hasattr(held, name)}
 

@@ -27,14 +27,14 @@ class HfConfig:
         import transformers
 
         kind = getattr(transformers, config_class(model_class))
-        return HfConfigFile(kind, kind.from_pretrained(checkpoint))
+        return HfConfigFile(kind, kind.from_pretrained(checkpoint), checkpoint)
 
 
 class HfConfigFile:
     """One loaded config."""
 
-    def __init__(self, kind: Any, config: Any) -> None:
-        self._kind, self._config = kind, config
+    def __init__(self, kind: Any, config: Any, checkpoint: Path) -> None:
+        self._kind, self._config, self._checkpoint = kind, config, checkpoint
         self.class_name = type(config).__name__
 
     def configuration(
@@ -62,6 +62,27 @@ class HfConfigFile:
             **({"joined": self._joined()} if halves else {}),
         }
 
+    def save(self, folder: Path) -> None:
+        """Writes ``config.json``, and the generation settings in a file of their own."""
+        self._config.save_pretrained(folder)
+        _generation_config(self._checkpoint, self._config).save_pretrained(folder)
+
+    def read_saved(
+        self, folder: Path, fields: Iterable[str], common: Iterable[str], halves: Mapping[str, list[str]]
+    ) -> dict[str, Any]:
+        """The values that this version reads in the checkpoint (``before``), and in saved files of it (``after``).
+
+        Args:
+            folder: the saved files.
+            fields, common, halves: as for ``configuration``.
+        """
+        wanted, found = [*fields, *common], {}
+        saved = self._kind.from_pretrained(folder)
+        for when, directory, config in (("before", self._checkpoint, self._config), ("after", folder, saved)):
+            settings = libraries.known_settings(_generation_config(directory, config))
+            found[when] = {**self._values(config, wanted, halves), "generation": settings}
+        return found
+
     def _values(self, config: Any, wanted: list[str], halves: Mapping[str, list[str]]) -> dict[str, Any]:
         found = {"own": _attributes(config, wanted)}
         for half, names in halves.items():
@@ -74,6 +95,15 @@ class HfConfigFile:
         encoder, decoder = (type(getattr(self._config, half))() for half in HALVES)
         joined = self._kind.from_encoder_decoder_configs(encoder, decoder)
         return {half: _attributes(getattr(joined, half), FLAGS) for half in HALVES}
+
+
+def _generation_config(directory: Path, config: Any) -> Any:
+    """The settings of ``generation_config.json``, or without one those of the config."""
+    from transformers import GenerationConfig
+
+    if (directory / "generation_config.json").is_file():
+        return GenerationConfig.from_pretrained(directory)
+    return GenerationConfig.from_model_config(config)
 
 
 def _arguments(kind: Any) -> list[list[Any]]:

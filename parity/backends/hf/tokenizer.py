@@ -68,6 +68,16 @@ class HfTokenizerFiles:
             "short": {f"{cut} {side}": _short(plain, texts, short, cut, side) for cut, side in product(SIDES, SIDES)},
         }
 
+    def save(self, folder: Path) -> None:
+        """Writes every file that the class writes."""
+        self._kinds[False].save_pretrained(folder)
+
+    def read_saved(self, folder: Path, texts: Sequence[str]) -> dict[str, Any]:
+        """The tokens that this version gives with the checkpoint's files (``before``), and with saved ones
+        (``after``)."""
+        both = {"before": self._kinds[False], "after": _read(self._kind, folder)}
+        return {when: [kind(text)["input_ids"] for text in texts] for when, kind in both.items()}
+
 
 def _read(kind: Any, directory: Path, **arguments: Any) -> Any:
     """A tokenizer; 4.57.6 returns False if a RuntimeError was raised (tokenization_utils_base.py:2372)."""

@@ -8,7 +8,7 @@ from parity.core.subject import DTYPES
 from reference.config.classes import CLASSES
 
 POSITIONED = ("BartModel", "BartForConditionalGeneration")
-"""Classes that are given ``decoder_position_ids``. A classifier finds its state at the source's end, which would move."""
+"""Classes that are given ``decoder_position_ids``. A classifier finds its state at the source's end, which moves."""
 ABSENT = ("BartForQuestionAnswering", "BartForCausalLM", "SpeechEncoderDecoderModel")
 """Documented classes that there is no class for, in any release from 4.37 to 4.57."""
 WITHOUT = {"encoder": ("bert-generation",), "decoder": ("bart", "mbart", "bert-generation")}

@@ -313,8 +313,16 @@ def _save(session: Session, inputs: Mapping[str, np.ndarray], format: str) -> Tr
     return saving.save(session, format, _described)
 
 
-def _load_saved(session: Session, inputs: Mapping[str, np.ndarray], route: str) -> Trace:
-    return saving.load_saved(session, session.saved(), route, _described)
+def _load_saved(session: Session, inputs: Mapping[str, np.ndarray], route: str, generates: bool) -> Trace:
+    return saving.load_saved(session, session.saved(), route, generates, _described)
+
+
+def _save_files(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:
+    return saving.save_files(session)
+
+
+def _load_files(session: Session, inputs: Mapping[str, np.ndarray], **settings: Any) -> Trace:
+    return saving.load_files(session, session.saved(), settings)
 
 
 _OPERATIONS: dict[str, Callable[..., Trace]] = {
@@ -342,6 +350,8 @@ _OPERATIONS: dict[str, Callable[..., Trace]] = {
     "plain_load": _plain_load,
     "save": _save,
     "load_saved": _load_saved,
+    **dict.fromkeys(("save_config", "save_tokenizer"), _save_files),
+    **dict.fromkeys(("load_config", "load_tokenizer"), _load_files),
     "signature": _signature,
     "compose": _compose,
     "route": _route,

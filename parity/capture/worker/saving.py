@@ -39,11 +39,32 @@ def save(session: Session, format: str, describe: Describe) -> Trace:
     return Trace(arrays, {"files": files, "parameters": held, "tied": model.report.tied, "stored": stored})
 
 
-def load_saved(session: Session, saved: Trace, route: str, describe: Describe) -> Trace:
-    """The parameters in memory after loading a save trace's files by this route."""
+def load_saved(session: Session, saved: Trace, route: str, generates: bool, describe: Describe) -> Trace:
+    """The parameters in memory after loading a save trace's files by this route; and the generation settings in force,
+    if the class generates text."""
     with tempfile.TemporaryDirectory(prefix="parity-saved-") as folder:
         unpack(saved.arrays, Path(folder))
-        return in_memory(session.load_other(checkpoint=Path(folder), route=route), describe)
+        model = session.load_other(checkpoint=Path(folder), route=route)
+        trace = in_memory(model, describe)
+    settings = {"settings": dict(model.generation_settings())} if generates else {}
+    return replace(trace, facts={**trace.facts, **settings})
+
+
+def save_files(session: Session) -> Trace:
+    """Saves a config or a tokenizer as a user would."""
+    with tempfile.TemporaryDirectory(prefix="parity-saved-") as folder:
+        with session.clock.backend():
+            session.current().save(Path(folder))
+        arrays = {f"{FILE}{name}": _mapped(path) for name, path in _files(Path(folder))}
+    return Trace(arrays, {"files": {name.removeprefix(FILE): _facts(array) for name, array in arrays.items()}})
+
+
+def load_files(session: Session, saved: Trace, settings: Mapping[str, Any]) -> Trace:
+    """What a reader reads in the files of a save trace, and in the checkpoint's own."""
+    with tempfile.TemporaryDirectory(prefix="parity-saved-") as folder:
+        unpack(saved.arrays, Path(folder))
+        with session.clock.backend():
+            return Trace(facts=session.current().read_saved(Path(folder), **settings))
 
 
 def in_memory(model: Model, describe: Describe) -> Trace:

@@ -11,6 +11,7 @@ from parity.cases.files import documented_configs, documented_value
 from parity.checkpoint.unread_fields import SEARCHED, unread_fields
 from parity.core.display import printable
 from parity.judge.checks.registry import check
+from parity.judge.checks.saving import or_default, restoring_raised
 from parity.judge.evidence import Evidence
 from parity.judge.results import Finding, Result
 
@@ -156,6 +157,36 @@ def halves_are_composed(evidence: Evidence) -> Iterator[Result]:
         yield Finding(value is True, f"{flag} of the composed decoder is {value}", f"decoder.{flag}")
         value = facts["joined"]["encoder"].get(flag)
         yield Finding(not value, f"{flag} of the composed encoder is {value}", f"encoder.{flag}")
+
+
+@check(
+    "CONF06",
+    claim="a config and generation settings that another version saved have the values of the original files",
+    source=f"{_SAVING}; text generation page, GenerationConfig.save_pretrained",
+    likely_cause="a field that one version writes to another file, or omits because its default differs",
+    cases=("saved-config.*",),
+    needs_oracle=False,
+    handles_exceptions=True,
+)
+def other_versions_read_the_same(evidence: Evidence) -> Iterator[Result]:
+    """The reader reads the original files too: what it reads in them is the expected value.
+
+    No documentation promises that an older version reads files of a newer one: it may raise a clear error.
+    """
+    raised = evidence.trace.raised
+    if raised is not None:
+        yield restoring_raised(evidence, raised)
+        return
+    saved, original = evidence.trace.facts["after"], evidence.trace.facts["before"]
+    for part, before in original.items():
+        for field, value in before.items():
+            name = field if part == "own" else f"{part}.{field}"
+            after = saved.get(part, {}).get(field, MISSING)
+            if part == "generation":
+                after, value = or_default(field, None if after is MISSING else after), or_default(field, value)
+            found = "missing" if after is MISSING else repr(after)
+            what = f"{name} is {found} in files saved by {evidence.saver}; in the original files: {value!r}"
+            yield Finding(after is not MISSING and _equal(after, value), what, name)
 
 
 @check(

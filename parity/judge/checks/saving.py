@@ -19,6 +19,7 @@ from parity.judge.checks.registry import check
 from parity.judge.evidence import Evidence
 from parity.judge.initial_values import describe_values
 from parity.judge.results import Finding, Result
+from reference.generation import GenerationSettings
 from reference.generation.settings import OLD_FORCED_BEGIN
 
 _SAVING = "main classes, PreTrainedModel.save_pretrained: saves a model and its configuration for from_pretrained"
@@ -158,20 +159,49 @@ def foreign_files_never_load_wrong_silently(evidence: Evidence) -> Iterator[Resu
     yield from _loaded(evidence) if raised is None else [_rejected(raised)]
 
 
+@check(
+    "SAVE06",
+    claim="a model that is loaded from saved files generates with the settings of the model that was saved",
+    source="text generation page, GenerationConfig: save_pretrained of a model writes generation_config.json",
+    likely_cause="a route that does not read generation_config.json, while the settings are no longer in config.json",
+    cases=("saved.*",),
+    depends_on=("generate.settings",),
+    requires=("load",),
+    needs_oracle=False,
+    handles_exceptions=True,
+)
+def saved_settings_are_restored(evidence: Evidence) -> Iterator[Result]:
+    """The settings in force without arguments, compared with those of the checkpoint itself.
+
+    The saver may have read the checkpoint in another way than the loader, which GEN01 reports: either reading is right.
+    Files that are not loaded are judged by SAVE03, SAVE04 and SAVE05.
+    """
+    if evidence.trace.raised is not None:
+        yield Finding(True, "the files were not loaded", exercised=False)
+        return
+    before = evidence.settings_before_saving
+    for name, value in evidence.trace.facts["settings"].items():
+        values = [or_default(name, each.get(name)) for each in before]
+        what = f"{name} is {value!r} in the loaded model; before saving it was {values[0]!r}"
+        yield Finding(or_default(name, value) in values, what, name, exercised=True)
+
+
 def _restored(evidence: Evidence) -> Iterator[Result]:
     """The same bits and ties; or a clear error, if no documentation promises that the file loads."""
     raised = evidence.trace.raised
     if raised is None:
         yield from _loaded(evidence)
         yield from _tied(evidence)
-    elif evidence.saved_by_newer:
-        yield _rejected(raised)
     else:
-        yield Finding(
-            False,
-            f"loading raised {raised.type}: {raised.message} ({raised.frame})",
-            evidence=_exception_details(raised),
-        )
+        yield restoring_raised(evidence, raised)
+
+
+def restoring_raised(evidence: Evidence, raised: Raised) -> Finding:
+    """A finding about saved files that cannot be loaded: a failure, except for a clear error of an older version."""
+    if evidence.saved_by_newer:
+        return _rejected(raised)
+    what = f"loading raised {raised.type}: {raised.message} ({raised.frame})"
+    return Finding(False, what, evidence=_exception_details(raised))
 
 
 def _rejected(raised: Raised) -> Finding:
@@ -205,6 +235,11 @@ def _loaded(evidence: Evidence) -> Iterator[Result]:
     yield from _equal(evidence, loaded, evidence.saved.facts["parameters"], _IN_MEMORY)
     for name in report["not_materialised"]:
         yield Finding(False, f"{name} is on a meta device, without values", name)
+
+
+def or_default(name: str, value: Any) -> Any:
+    """The value of a generation setting, which has its documented default if it is None or an empty list."""
+    return getattr(GenerationSettings, name) if value in (None, []) else value
 
 
 def _equal(evidence: Evidence, found: Parameters, expected: Parameters, where: str) -> Iterator[Result]:

@@ -8,6 +8,7 @@ from typing import Any
 from parity.core.case import Case
 from parity.core.trace import Facts
 from parity.judge.checks.registry import check
+from parity.judge.checks.saving import restoring_raised
 from parity.judge.evidence import Evidence
 from parity.judge.results import Finding, Result
 from reference.generation import shown
@@ -210,6 +211,33 @@ def special_tokens_are_those_of_the_files(evidence: Evidence) -> Iterator[Result
     yield Finding(
         theirs["size"] == ours["size"], f"the vocabulary has {theirs['size']} tokens, not {ours['size']}", "size"
     )
+
+
+@check(
+    "TOK09",
+    claim="a tokenizer that another version saved gives the tokens of the original files",
+    source="tokenizer page, save_pretrained: it can be loaded again with from_pretrained",
+    likely_cause="the white space of a special token, or an added token, that only one version writes or reads",
+    cases=("saved-tokenizer.*",),
+    needs_oracle=False,
+    handles_exceptions=True,
+)
+def other_versions_give_the_same_tokens(evidence: Evidence) -> Iterator[Result]:
+    """The reader reads the original files too: what it makes of them are the expected tokens.
+
+    No documentation promises that an older version reads files of a newer one: it may raise a clear error.
+    """
+    raised = evidence.trace.raised
+    if raised is not None:
+        yield restoring_raised(evidence, raised)
+        return
+    facts = evidence.trace.facts
+    for text, before, after in zip(evidence.case.settings["texts"], facts["before"], facts["after"], strict=True):
+        what = (
+            f"{_short(text)} gives {_short(after)} with files saved by {evidence.saver}; with the original files "
+            f"{_short(before)}"
+        )
+        yield Finding(before == after, what, "ids")
 
 
 def _judged_here(case: Case) -> bool:

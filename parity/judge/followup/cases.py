@@ -28,7 +28,7 @@ from parity.core.trace import TraceError, digest_array
 from parity.judge.captured_run import CheckpointRun
 from parity.judge.followup.eos_cases import PLAIN, end_cases
 from parity.judge.followup.sampling_cases import sampling_cases
-from parity.judge.followup.saving import save_cases, saved_cases
+from parity.judge.followup.saving import save_cases, save_file_cases, saved_cases, saved_file_cases
 from parity.judge.followup.setting_cases import form_cases, setting_cases
 from parity.judge.generated_text import (
     SEQUENCES,
@@ -66,14 +66,18 @@ def ends(manifest: Manifest, directory: Path, save_limit: float = SAVE_LIMIT) ->
     """Cases made from the oracle's text, for every backend: EOS placement and scoring of a given text. Also saving, so
     that backends need to be started only once for both."""
     return _by_checkpoint(
-        manifest, directory, lambda run: chain(_cases_of_the_oracle(run), save_cases(run, save_limit))
+        manifest,
+        directory,
+        lambda run: chain(_cases_of_the_oracle(run), save_cases(run, save_limit), save_file_cases(run)),
     )
 
 
 def scores(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
     """The oracle's scores of each text that a candidate generated; and loading by every candidate of what each
     saved."""
-    return _by_checkpoint(manifest, directory, lambda run: chain(_score_cases(run), saved_cases(run)))
+    return _by_checkpoint(
+        manifest, directory, lambda run: chain(_score_cases(run), saved_cases(run), saved_file_cases(run))
+    )
 
 
 def ties(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
@@ -90,12 +94,12 @@ def dialects(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
 
 def saves(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
     """Only the saving cases, for a capture of nothing else."""
-    return _by_checkpoint(manifest, directory, save_cases)
+    return _by_checkpoint(manifest, directory, lambda run: chain(save_cases(run), save_file_cases(run)))
 
 
 def loads(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:
     """Only the loading cases: every candidate loads what each saved."""
-    return _by_checkpoint(manifest, directory, saved_cases)
+    return _by_checkpoint(manifest, directory, lambda run: chain(saved_cases(run), saved_file_cases(run)))
 
 
 def layers(manifest: Manifest, directory: Path) -> Mapping[str, list[Case]]:

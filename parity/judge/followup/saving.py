@@ -9,6 +9,7 @@ them (``Trace`` fact ``let_go``).
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import shutil
 import tempfile
@@ -20,13 +21,20 @@ from functools import cache
 from parity.core.backends import BACKENDS
 from parity.core.case import Case, Notes
 from parity.core.options import SAVE_LIMIT
+from parity.core.records import SubjectRecord
 from parity.core.resources import data
-from parity.core.trace import Trace, TraceError
+from parity.core.trace import FILE, Trace, TraceError
 from parity.judge.captured_run import CheckpointRun
+from parity.judge.generated_text import SETTINGS
+from reference.tokenizer.serialised import SERIALISED_FILE
 
 GB = 1_000_000_000
 ROOM = 2
 """Number of copies on the disk: one in a trace, and one in a scratch folder while it is written or loaded."""
+READ = {"config": "config", "tokenizer": "tokenize"}
+"""By component of files, the case that reads the checkpoint's own."""
+COMPARED = {"config": ("fields", "common", "halves"), "tokenizer": ("texts",)}
+"""Settings of these that apply to saved files too."""
 EAGER = "eager"
 """Attention changes no weight, so the eager variant represents the others."""
 
@@ -121,8 +129,58 @@ def saved_cases(run: CheckpointRun) -> Iterator[Case]:
             for word, rows in _routes(subject.backend).items():
                 notes: Notes = {**base, "only": [[each.loader, EAGER] for each in rows]}
                 needs = ("load", word) if word.startswith("from_") else ("load",)
-                settings, parents = {"route": rows[0].route}, (saved_digest(trace),)
+                settings = {"route": rows[0].route, "generates": SETTINGS in run.cases}
+                parents = (saved_digest(trace),)
                 yield Case(f"{saved}.{word}", "load_saved", {}, settings, needs, notes=notes, parents=parents)
+
+
+def save_file_cases(run: CheckpointRun) -> Iterator[Case]:
+    """Saving of configs and tokenizers, if several stacks have a reader: its own files each reads in its first case."""
+    for component, read in READ.items():
+        if read not in run.cases or len({each.stack for _, each in _readers(run, component)}) < 2:
+            continue
+        notes: Notes = {"only": [[each.backend, each.variant] for _, each in _readers(run, component)]}
+        lacking = run.cases[read].notes.get("lacking")
+        if lacking:
+            notes["lacking"] = lacking
+        yield Case(f"save-{component}", f"save_{component}", requires=run.cases[read].requires, notes=notes)
+
+
+def saved_file_cases(run: CheckpointRun) -> Iterator[Case]:
+    """Each saved config or tokenizer, for the readers of every stack."""
+    for component, read in READ.items():
+        name = f"save-{component}"
+        for index, subject in _readers(run, component) if name in run.cases else ():
+            trace = _answer(run, index, name)
+            if trace is None:
+                continue
+            settings = {each: run.cases[read].settings[each] for each in COMPARED[component]}
+            notes: Notes = {
+                **run.cases[name].notes,
+                "saver": subject.backend,
+                "saver_index": index,
+                "save": name,
+                "trace": trace.provenance.get("key", ""),
+            }
+            needs = tuple(dict.fromkeys((*run.cases[read].requires, *_needs_of_tokenizer(trace))))
+            saved = f"saved-{component}.{subject.backend}@{subject.stack}"
+            yield Case(saved, f"load_{component}", {}, settings, needs, notes=notes, parents=(saved_digest(trace),))
+
+
+def _readers(run: CheckpointRun, component: str) -> list[tuple[int, SubjectRecord]]:
+    return [(index, each) for index, each in run.subjects("candidate") if each.component == component]
+
+
+def _needs_of_tokenizer(trace: Trace) -> Iterator[str]:
+    """What a reader needs for the saved files of a tokenizer (``parity.backends.limits.hf_tokenizers``)."""
+    text = trace.arrays.get(f"{FILE}{SERIALISED_FILE}")
+    if text is None:
+        return
+    if f"{FILE}vocab.json" not in trace.arrays:
+        yield "serialised_tokenizer"
+    merges = json.loads(text.tobytes())["model"].get("merges") or [""]
+    if not isinstance(merges[0], str):
+        yield "paired_merges"
 
 
 def _routes(saver: str) -> dict[str, list[Promise]]:

@@ -164,6 +164,32 @@ def test_a_clear_error_is_an_answer_only_where_nothing_is_promised(model_spec, s
         assert wrong(check, model_spec, raising("KeyError"), saving, newer=True)
 
 
+SETTINGS = {"max_length": 28, "num_beams": 4, "forced_bos_token_id": 0, "min_p": None, "suppress_tokens": None}
+
+
+def wrong_settings(settings: dict, *before: dict) -> list:
+    trace = Trace(facts={"settings": settings})
+    evidence = SimpleNamespace(trace=trace, settings_before_saving=before or (SETTINGS,))
+    return [found.tensor for found in CHECKS["SAVE06"].function(evidence) if not found.ok]
+
+
+def test_a_generation_setting_that_is_lost_is_named_and_one_that_is_unset_has_its_default():
+    assert wrong_settings(SETTINGS) == wrong_settings({**SETTINGS, "min_p": 0.0, "suppress_tokens": []}) == []
+    assert wrong_settings({**SETTINGS, "max_length": None, "num_beams": 1}) == ["max_length", "num_beams"]
+
+
+def test_settings_may_be_those_that_the_saver_read_or_the_loader():
+    """A saver that reads the checkpoint in another way writes what it read, which is no fault of the file."""
+    saver, loader = {**SETTINGS, "num_beams": 2}, SETTINGS
+    assert wrong_settings(saver, loader, saver) == wrong_settings(loader, loader, saver) == []
+    assert wrong_settings({**SETTINGS, "num_beams": 1}, loader, saver) == ["num_beams"]
+
+
+def test_the_settings_of_files_that_were_not_loaded_are_not_judged():
+    evidence = SimpleNamespace(trace=raising("OSError"))
+    assert [(found.ok, found.exercised) for found in CHECKS["SAVE06"].function(evidence)] == [(True, False)]
+
+
 def test_every_promise_has_a_source_and_stands_once():
     rows = promises()
     assert len({(row.saver, row.loader, row.route) for row in rows}) == len(rows)

@@ -39,7 +39,8 @@ def cases_of(logits: np.ndarray, start: int = 2, mask: tuple[int, ...] = (1, 1, 
 def test_every_rule_drops_tokens_keeps_several_and_is_far_from_its_limit(seed, scale):
     logits = np.random.default_rng(seed).normal(0, scale, 97)
     found = cases_of(logits)
-    assert set(found) == {"sample.plain", "sample.temperature", *(f"sample.{name}" for name in RULES)}
+    plain = {"sample.plain", "sample.temperature", "sample-seeds"}
+    assert set(found) == {*plain, *(f"sample.{name}" for name in RULES)}
     for name in RULES:
         settings = GenerationSettings.from_dict(found[f"sample.{name}"].notes["settings"])
         scores, (lead,) = warped(logits[None], settings)
@@ -73,7 +74,7 @@ def test_a_text_that_does_not_start_with_the_start_token_has_no_case():
 
 def test_where_one_token_has_all_the_probability_no_rule_is_asked():
     found = cases_of(np.array([0.0, 500.0, *np.full(30, -1e9)]))
-    assert set(found) <= {"sample.plain", "sample.temperature", "sample.top-k", "sample.min-p"}
+    assert set(found) <= {"sample.plain", "sample.temperature", "sample-seeds", "sample.top-k", "sample.min-p"}
 
 
 def test_a_setting_of_the_file_is_passed_only_where_it_is_in_force():
