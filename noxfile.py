@@ -1,5 +1,5 @@
 """Sessions: ``parity`` (audit the fixtures), ``parity-gpu``, ``tests``, ``tests-full``,
-``coverage``, ``lint``, ``stack-NAME`` for each stack.
+``tests-s3``, ``coverage``, ``lint``, ``stack-NAME`` for each stack.
 
 Each stack of ``parity/core/data/stacks.toml`` has one environment, ``.nox/stacks/NAME``, which the sessions share: it
 is installed once, and again only when its pins change. With ``--no-venv`` nothing is installed and the running
@@ -36,6 +36,8 @@ ALL_FIXTURES = "--all-fixtures"
 HELP = {"-h", "--help"}
 NO_DEPS = {"witness", "real"}
 """Extras installed without their dependencies: the ones that are used are already in the stack."""
+S3 = ["s3fs==2026.9.0", "moto[server]==5.2.5"]
+"""Packages of `tests-s3`: a server of S3, and its file system for fsspec."""
 SELECTIONS = {"tests": "not full", "tests-full": "full"}
 """The tests of each session, by pytest's markers: together every test, each once."""
 WITHOUT_FRAMEWORKS = [
@@ -90,6 +92,21 @@ def tests(session: nox.Session) -> None:
 def tests_full(session: nox.Session) -> None:
     """The other tests, including the audits of all fixtures; `-- --shard 1/2` runs one half of them."""
     _pytest(session, "tests-full")
+
+
+@nox.session(name="tests-s3")
+def tests_s3(session: nox.Session) -> None:
+    """The tests of `parity fleet` with a server of S3 that runs here; `tests-full` skips them."""
+    python = _environment(session, "main", "test", "witness", "real", "engines", "ray")
+    packages, stamp = ROOT / ".nox" / "s3", json.dumps(S3)
+    # A folder in front of the stack's packages: they need other versions of some than it pins.
+    if not (packages / STAMP).exists() or (packages / STAMP).read_text() != stamp:
+        shutil.rmtree(packages, ignore_errors=True)
+        session.run_install(python, "-m", "pip", "install", "-q", "--target", str(packages), *S3, external=True)
+        (packages / STAMP).write_text(stamp)
+    variables = {**_variables("main"), "PYTHONPATH": str(packages)}
+    files = [f"tests/fleet/{name}.py" for name in ("test_places", "test_shared_cache")]
+    session.run(python, "-m", "pytest", "-m", "full", *files, *session.posargs, env=variables, external=True)
 
 
 @nox.session
