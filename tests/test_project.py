@@ -152,8 +152,8 @@ def test_every_command_of_the_readme_and_contributing_exists():
     text = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "CONTRIBUTING.md"))
     for command in set(re.findall(r"parity (audit|capture|judge|[a-z]+) (?:[A-Z]|--|path)", text)):
         assert command in COMMANDS, command
-    sessions = set(re.findall(r"nox -s ([a-z-]+)", text)) - {"stack-"}
-    assert sessions <= {"parity", "parity-gpu", "tests", "tests-full", "coverage", "lint"}
+    sessions = set(re.findall(r"nox -s ([a-z0-9-]+)", text)) - {"stack-"}
+    assert sessions <= {"parity", "parity-gpu", "tests", "tests-full", "tests-s3", "coverage", "lint"}
 
 
 @pytest.mark.parametrize("path", ["noxfile.py", "parity/__main__.py"])
