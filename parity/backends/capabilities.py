@@ -59,6 +59,8 @@ OPERATIONS = (
     "sampling_scores",
     "newer_arguments",
     "call_forms",
+    "own_processors",
+    "generated_states",
     "training_mode",
     "encoder_forms",
     "functional_calls",
@@ -82,12 +84,14 @@ OTHER_CALLS = (
     "sampling_scores",
     "newer_arguments",
     "call_forms",
+    "own_processors",
+    "generated_states",
     "training_mode",
 )
 """The whole call with embeddings in place of tokens, without a cache, with each ``output_*`` argument alone, with all
 inputs in its first argument, with ``encoder_outputs`` in each form, with given parameters and transformed, and with
 given positions; sampling, and the scores drawn from; arguments of ``generate`` that 4.37 does not take; other forms of
-it; and the call in training mode."""
+it, among them a processor of the user's, and returned states; and the call in training mode."""
 SAVING = tuple(word for word in OPERATIONS if word.startswith(("save_", "from_")))
 INPUTS = ("empty_source",)
 """Capabilities that are no operation of their own, but accept a kind of input."""

@@ -179,8 +179,8 @@ class CapableModel(Model, Protocol):
     def generate_in_form(
         self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], form: str
     ) -> Mapping[str, Field]:
-        """``generate`` with the same text, but the argument ``form`` in place of a setting, or beside them (capability
-        ``call_forms``)."""
+        """``generate`` with the same text, but the argument ``form`` in place of a setting, or beside them
+        (capabilities ``call_forms``, ``own_processors`` and ``generated_states``)."""
         ...
 
     def sample(

@@ -115,7 +115,10 @@ def test_further_generation_settings_pass_or_are_known(tmp_path, tmp_path_factor
         "hf-flax-ignores-generation-settings",
         "hf-min-new-tokens-ignored",
         "hf-torch-stop-strings-raise",
+        "hf-tf-generate-without-cross-attentions",
     } <= known
+    elsewhere = {v.backend for v in report.verdicts if v.status == "pass" and v.case == "generate.by-logits-processor"}
+    assert elsewhere == {"hf-torch", "hf-tf", "hf-flax"}
 
 
 @pytest.mark.full
@@ -128,11 +131,15 @@ def test_a_function_or_model_that_generate_ignores_fails(tmp_path, tmp_path_fact
 
 
 @pytest.mark.full
-def test_positions_and_a_seed_that_tensorflow_ignores_fail(tmp_path, tmp_path_factory):
+def test_an_argument_that_tensorflow_ignores_fails(tmp_path, tmp_path_factory):
     runner = Runner(LIBRARIES["hf-tf"], tmp_path, shared_cache(tmp_path_factory), None, None)
     faults = {
         Ignored("TFBartForConditionalGeneration", "call", "decoder_position_ids"): "forward.positions",
         Ignored("TFBartForConditionalGeneration", "generate", "seed"): "sample-seeds",
+        **{
+            Ignored("TFBartForConditionalGeneration", "generate", name): f"generate.by-{name.replace('_', '-')}"
+            for name in ("logits_processor", "output_hidden_states", "output_attentions")
+        },
     }
     asked = of_operations("load", "forward", "in_form", "generate", "sample")
     found = runner.run("bart-odd", dict.fromkeys(faults, ("eager",)), asked)

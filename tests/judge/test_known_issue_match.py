@@ -74,6 +74,7 @@ EXAMPLES = (
     "`eos_token_id` has to be a positive integer, but is [3, 13, 46]",
     "Passing input embeddings is currently not supported for BartForSequenceClassification",
     "logging.Logger method not supported for non-export cases",
+    "cross_attentions has 0 elements, documented is one for each token",
     "The size of tensor a (s27) must match the size of tensor b (s27 + 1) at non-singleton dimension 3",
     "the fields are loss, logits, encoder_last_hidden_state; documented are loss, logits, past_key_values, "
     "encoder_last_hidden_state",

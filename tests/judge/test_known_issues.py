@@ -72,6 +72,7 @@ SHOWN_ELSEWHERE = {
     "hf-tf-untied-bert-head-ignored": "every BERT of the fixtures is tied",
     "hf-tf-untied-bert-head-ignored-text": "every BERT of the fixtures is tied",
     "hf-torch-stop-strings-raise": "the case is of --cases exhaustive",
+    "hf-tf-generate-without-cross-attentions": "the case is of --cases exhaustive",
     "hf-torch-beams-end-with-the-first-end": "the case is of --cases exhaustive",
     "hf-flax-several-ends-raise": "the cases are of --cases exhaustive",
     "hf-tf-several-ends-raise": "the fixtures have one end token; tests/end_to_end/test_several_ends.py",

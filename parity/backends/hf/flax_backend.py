@@ -162,6 +162,24 @@ class HfFlaxModel(documented.Documented):
         scores = {"sequences_scores": answer.scores} if "scores" in answer else {}
         return {"sequences": answer.sequences, **scores}
 
+    def generate_in_form(
+        self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], form: str
+    ) -> Mapping[str, Field]:
+        """``model.generate`` with a ``logits_processor`` of the user's that forbids ``suppress_tokens``."""
+        if form != "logits_processor":
+            raise KeyError(form)
+        import jax.numpy as jnp
+        from transformers import FlaxLogitsProcessor, FlaxLogitsProcessorList
+
+        forbidden = jnp.array(settings["suppress_tokens"])
+
+        class Forbids(FlaxLogitsProcessor):  # type: ignore[misc]
+            def __call__(self, input_ids: Any, scores: Any, cur_len: int) -> Any:
+                return scores.at[:, forbidden].set(-jnp.inf)
+
+        others = {name: value for name, value in settings.items() if name != "suppress_tokens"}
+        return self.generate(inputs, {**others, "logits_processor": FlaxLogitsProcessorList([Forbids()])})
+
     def _generated(self, inputs: Mapping[str, np.ndarray], arguments: Mapping[str, Any]) -> Any:
         """The library's own output."""
         given = self._arrays(common.source_of(inputs))

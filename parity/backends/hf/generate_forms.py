@@ -13,9 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from parity.backends.hf.common import version_of
-
-ROUNDING = 0.02
-"""The largest difference that is taken for rounding, relative to the largest value; bfloat16 has eight bits."""
+from parity.backends.hf.generated_states import check_attentions, check_hidden_states
+from parity.backends.protocol import UnexpectedReturn
 
 
 def generate_in_form(model: Any, form: str, given: Mapping[str, Any], arguments: Mapping[str, Any]) -> Any:
@@ -27,7 +26,7 @@ def generate_in_form(model: Any, form: str, given: Mapping[str, Any], arguments:
 
     Raises:
         KeyError: there is no such form.
-        RuntimeError: the library did not use what it was given.
+        UnexpectedReturn: the library did not use what it was given.
     """
     return FORMS[form](model, given, dict(arguments))
 
@@ -110,7 +109,7 @@ def _streamer(model: Any, given: Mapping[str, Any], arguments: dict[str, Any]) -
     streamer = Collects()
     model.generate(**given, **arguments, streamer=streamer)
     if not streamer.ended:
-        raise RuntimeError("the streamer was not told the end of the text")
+        raise UnexpectedReturn("the streamer was not told the end of the text")
     return torch.tensor([streamer.tokens])
 
 
@@ -124,7 +123,7 @@ def _assistant(model: Any, given: Mapping[str, Any], arguments: dict[str, Any]) 
     assistant.register_forward_hook(lambda *_: calls.append(None))
     answer = model.generate(**given, **arguments, assistant_model=assistant)
     if not calls:
-        raise RuntimeError("the assistant model was not called")
+        raise UnexpectedReturn("the assistant model was not called")
     return answer
 
 
@@ -143,9 +142,7 @@ def _output_logits(model: Any, given: Mapping[str, Any], arguments: dict[str, An
 def _output_hidden_states(model: Any, given: Mapping[str, Any], arguments: dict[str, Any]) -> Any:
     """The text of a call whose ``encoder_hidden_states`` and ``decoder_hidden_states`` are those of a whole call."""
     answer = model.generate(**given, **arguments, output_hidden_states=True)
-    whole = _whole_call(model, given, answer, output_hidden_states=True)
-    _check_steps("decoder_hidden_states", answer, whole, lambda states, step: states[:, step : step + 1])
-    _check_equal("encoder_hidden_states", answer.encoder_hidden_states, whole.encoder_hidden_states)
+    check_hidden_states(answer, _whole_call(model, given, answer, output_hidden_states=True), _array)
     return answer
 
 
@@ -153,38 +150,17 @@ def _output_attentions(model: Any, given: Mapping[str, Any], arguments: dict[str
     """The text of a call whose ``encoder_attentions``, ``decoder_attentions`` and ``cross_attentions`` are those of a
     whole call."""
     answer = model.generate(**given, **arguments, output_attentions=True)
-    whole = _whole_call(model, given, answer, output_attentions=True)
-    _check_steps("decoder_attentions", answer, whole, lambda rows, step: rows[:, :, step : step + 1, : step + 1])
-    _check_steps("cross_attentions", answer, whole, lambda rows, step: rows[:, :, step : step + 1])
-    _check_equal("encoder_attentions", answer.encoder_attentions, whole.encoder_attentions)
+    check_attentions(answer, _whole_call(model, given, answer, output_attentions=True), _array)
     return answer
+
+
+def _array(tensor: Any) -> Any:
+    return tensor.float().cpu().numpy()
 
 
 def _whole_call(model: Any, given: Mapping[str, Any], answer: Any, **options: Any) -> Any:
     """The model's call with the generated text as its decoder input."""
     return model(**given, decoder_input_ids=answer.sequences[:, :-1], return_dict=True, **options)
-
-
-def _check_steps(field: str, answer: Any, whole: Any, at_step: Callable[[Any, int], Any]) -> None:
-    """Raises RuntimeError if a field of ``generate``, a tuple of layers for each step, is not that of a whole call."""
-    steps, layers = getattr(answer, field), getattr(whole, field)
-    count = 0 if steps is None else len(steps)
-    if count != answer.sequences.shape[1] - 1:
-        raise RuntimeError(f"{field} has {count} elements, documented is one for each token")
-    for step, found in enumerate(steps or ()):
-        _check_equal(f"{field} of step {step}", found, [at_step(layer, step) for layer in layers])
-
-
-def _check_equal(field: str, found: Any, expected: Any) -> None:
-    """Raises RuntimeError if two tuples of tensors differ in more than rounding.
-
-    A wrong field differs by as much as its values; how exact they are is judged in other cases.
-    """
-    if found is None or len(found) != len(expected):
-        raise RuntimeError(f"{field} has {0 if found is None else len(found)} layers, not {len(expected)}")
-    for layer, (one, other) in enumerate(zip(found, expected, strict=True)):
-        if one.shape != other.shape or (one - other).abs().max() > ROUNDING * other.abs().max():
-            raise RuntimeError(f"{field}, layer {layer}, is not that of a whole call")
 
 
 FORMS: dict[str, Callable[[Any, Mapping[str, Any], dict[str, Any]], Any]] = {

@@ -13,6 +13,7 @@ import numpy as np
 from parity.backends import layer_injection
 from parity.backends.hf import common, documented
 from parity.backends.hf.encoder_forms import encoder_outputs
+from parity.backends.hf.tensorflow_forms import generate_in_form
 from parity.backends.protocol import Field, LoadReport, Reorder, Step
 from parity.core.subject import Variant
 from reference.config import read_config
@@ -221,6 +222,13 @@ class HfTfModel(documented.Documented):
         """
         tensors = _tensors(common.source_of(inputs))
         return common.generated(self._model.generate(**tensors, **common.generate_arguments(settings)))
+
+    def generate_in_form(
+        self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], form: str
+    ) -> Mapping[str, Field]:
+        """``parity.backends.hf.tensorflow_forms``."""
+        given, arguments = _tensors(common.source_of(inputs)), common.generate_arguments(settings)
+        return common.generated(generate_in_form(self._model, form, given, arguments))
 
     def sample(
         self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], draws: int, seed: int

@@ -28,7 +28,8 @@ def lacking(question: Question) -> dict[str, str]:
         **({"positions": f"not tested with {name}"} if question.documented.startswith("Speech") else {}),
         "input_forms": INPUT_FORMS,
         "uncached": f"{name} has no argument use_cache",
-        "call_forms": f"generate of {name} takes no functions and no other model",
+        "call_forms": f"generate of {name} takes no other functions and no other model",
+        "generated_states": f"generate of {name} returns no hidden states and no attentions",
         "sampling_scores": f"generate of {name} returns no scores",
         "plain_load": f"{name} loads in float32 with and without arguments",
     }

@@ -20,11 +20,13 @@ PENALTY = 1.7
 DECAY = 1.3
 BEAMS = {"num_beams": 4}
 NEEDS = {
-    "stop_strings": ("newer_arguments",),
-    "output_logits": ("newer_arguments",),
-    "output_attentions": ("attentions",),
+    "logits_processor": ("own_processors",),
+    "stop_strings": ("call_forms", "newer_arguments"),
+    "output_logits": ("call_forms", "newer_arguments"),
+    "output_hidden_states": ("generated_states",),
+    "output_attentions": ("generated_states", "attentions"),
 }
-"""Further capabilities, by form."""
+"""By form, the capabilities that it needs, if they are not ``call_forms`` alone."""
 
 
 def setting_cases(case: Case, sequences: np.ndarray, vocab: int) -> Iterator[Case]:
@@ -84,7 +86,8 @@ def form_cases(case: Case, sequences: np.ndarray, vocab: int, alone: Case | None
         name = f"generate.{what}by-{form.replace('_', '-')}"
         arguments = {**base.settings["arguments"], **given}
         in_force = GenerationSettings.from_dict(base.notes["settings"], **given).to_dict()
-        needs = (*(word for word in base.requires if word != "padding_is_unseen"), "call_forms", *NEEDS.get(form, ()))
+        needs = tuple(word for word in base.requires if word != "padding_is_unseen")
+        needs += NEEDS.get(form, ("call_forms",))
         needs += ("beam_search",) if "num_beams" in given else ()
         notes: Notes = {"settings": in_force}
         notes |= {"lacking": case.notes["lacking"]} if "lacking" in case.notes else {}
