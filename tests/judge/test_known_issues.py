@@ -55,6 +55,7 @@ SHOWN_ELSEWHERE = {
     "hf-torch-default-length-is-21-text-unless-given": "no fixture's beams end at the default length",
     "hf-torch-beams-fill-with-the-end-where-padding-is-0": "no fixture that pads with 0 ends a row of beams early",
     "hf-torch-settings-without-beams-forbid-saving": "the settings of the fixtures have effects",
+    "hf-config-settings-without-beams-forbid-saving": "the settings of the fixtures have effects",
     "hf-config-wins-over-generation-config": "no fixture says _from_model_config",
     "hf-config-wins-over-generation-config-text": "no fixture says _from_model_config",
     "hf-tf-classifier-wants-end-2": "the classifier of the fixtures ends with token 2",

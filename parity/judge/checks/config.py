@@ -11,7 +11,7 @@ from parity.cases.files import documented_configs, documented_value
 from parity.checkpoint.unread_fields import SEARCHED, unread_fields
 from parity.core.display import printable
 from parity.judge.checks.registry import check
-from parity.judge.checks.saving import or_default, restoring_raised
+from parity.judge.checks.saving import or_default, without_saved_files
 from parity.judge.evidence import Evidence
 from parity.judge.results import Finding, Result
 
@@ -164,7 +164,7 @@ def halves_are_composed(evidence: Evidence) -> Iterator[Result]:
     claim="a config and generation settings that another version saved have the values of the original files",
     source=f"{_SAVING}; text generation page, GenerationConfig.save_pretrained",
     likely_cause="a field that one version writes to another file, or omits because its default differs",
-    cases=("saved-config.*",),
+    cases=("save-config", "saved-config.*"),
     needs_oracle=False,
     handles_exceptions=True,
 )
@@ -173,9 +173,8 @@ def other_versions_read_the_same(evidence: Evidence) -> Iterator[Result]:
 
     No documentation promises that an older version reads files of a newer one: it may raise a clear error.
     """
-    raised = evidence.trace.raised
-    if raised is not None:
-        yield restoring_raised(evidence, raised)
+    if (found := without_saved_files(evidence)) is not None:
+        yield found
         return
     saved, original = evidence.trace.facts["after"], evidence.trace.facts["before"]
     for part, before in original.items():

@@ -196,6 +196,16 @@ def _restored(evidence: Evidence) -> Iterator[Result]:
         yield restoring_raised(evidence, raised)
 
 
+def without_saved_files(evidence: Evidence) -> Finding | None:
+    """The whole finding about a case that saves a config or tokenizer, or that cannot load the saved files; None if
+    they were loaded."""
+    raised = evidence.trace.raised
+    if evidence.case.name.startswith("save-"):
+        said = "" if raised is None else f"saving raised {raised.type}: {raised.message} ({raised.frame})"
+        return Finding(raised is None, said, evidence={} if raised is None else _exception_details(raised))
+    return None if raised is None else restoring_raised(evidence, raised)
+
+
 def restoring_raised(evidence: Evidence, raised: Raised) -> Finding:
     """A finding about saved files that cannot be loaded: a failure, except for a clear error of an older version."""
     if evidence.saved_by_newer:

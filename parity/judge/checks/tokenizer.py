@@ -8,7 +8,7 @@ from typing import Any
 from parity.core.case import Case
 from parity.core.trace import Facts
 from parity.judge.checks.registry import check
-from parity.judge.checks.saving import restoring_raised
+from parity.judge.checks.saving import without_saved_files
 from parity.judge.evidence import Evidence
 from parity.judge.results import Finding, Result
 from reference.generation import shown
@@ -218,7 +218,7 @@ def special_tokens_are_those_of_the_files(evidence: Evidence) -> Iterator[Result
     claim="a tokenizer that another version saved gives the tokens of the original files",
     source="tokenizer page, save_pretrained: it can be loaded again with from_pretrained",
     likely_cause="the white space of a special token, or an added token, that only one version writes or reads",
-    cases=("saved-tokenizer.*",),
+    cases=("save-tokenizer", "saved-tokenizer.*"),
     needs_oracle=False,
     handles_exceptions=True,
 )
@@ -227,9 +227,8 @@ def other_versions_give_the_same_tokens(evidence: Evidence) -> Iterator[Result]:
 
     No documentation promises that an older version reads files of a newer one: it may raise a clear error.
     """
-    raised = evidence.trace.raised
-    if raised is not None:
-        yield restoring_raised(evidence, raised)
+    if (found := without_saved_files(evidence)) is not None:
+        yield found
         return
     facts = evidence.trace.facts
     for text, before, after in zip(evidence.case.settings["texts"], facts["before"], facts["after"], strict=True):

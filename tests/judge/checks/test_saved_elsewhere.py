@@ -17,11 +17,11 @@ OWN = {"d_model": 48, "num_beams": 4, "scale_embedding": True}
 TOKENS = [[0, 5, 2], [0, 9, 7, 2]]
 
 
-def wrong(check: str, trace: Trace, newer: bool = False) -> list[Finding]:
+def wrong(check: str, trace: Trace, newer: bool = False, case: str = "saved-x.y@main") -> list[Finding]:
     """What a check finds fault with."""
     evidence = SimpleNamespace(
         trace=trace,
-        case=SimpleNamespace(settings={"texts": TEXTS}),
+        case=SimpleNamespace(name=case, settings={"texts": TEXTS}),
         saver="BartConfig of transformers 5.23.0",
         saved_by_newer=newer,
     )
@@ -66,6 +66,15 @@ def test_a_field_that_is_lost_is_named_with_the_version_that_saved(after, found)
 def test_a_text_of_other_tokens_is_found():
     (one,) = wrong("TOK09", Trace(facts={"before": TOKENS, "after": [TOKENS[0], [0, 9, 8, 2]]}))
     assert one.what.startswith("'<mask> two' gives [0, 9, 8, 2] with files saved by")
+
+
+@pytest.mark.parametrize(("check", "case"), [("CONF06", "save-config"), ("TOK09", "save-tokenizer")])
+def test_files_that_cannot_be_saved_are_a_failure(check, case):
+    refused = Trace(raised=Raised("ValueError", "it cannot", "x.py:1 in save_pretrained", "save_config"))
+    (one,) = wrong(check, refused, case=case)
+    assert one.what == "saving raised ValueError: it cannot (x.py:1 in save_pretrained)"
+    assert one.evidence["exception"] == "ValueError"
+    assert wrong(check, Trace(facts={"files": {}}), case=case) == []
 
 
 @pytest.mark.parametrize("check", ["CONF06", "TOK09"])
