@@ -11,7 +11,7 @@ from parity.judge.checks import Check
 from parity.judge.followup.cases import NOISE_FLOOR_TEXT
 
 ALWAYS = ("load",)
-"""Cases that every selection includes."""
+"""Cases that every selection of a model's checks includes."""
 MADE_OF = {
     "saved.": ("save.*", "generate.settings"),
     "saved-config.": ("save-config", "config"),
@@ -35,9 +35,13 @@ def narrowed(cases: Iterable[Case], checks: Sequence[Check]) -> list[Case]:
         cases: base cases, or follow-up cases.
         checks: the checks to judge.
     """
-    patterns = {*ALWAYS, *(pattern for check in checks for pattern in (*check.cases, *check.depends_on))}
+    cases = list(cases)
+    patterns = {pattern for check in checks for pattern in (*check.cases, *check.depends_on)}
     patterns |= made_of(patterns)
-    selected = (narrowed_case(case, patterns) for case in cases)
+    named = [case for case in cases if _matches(case, patterns)]
+    if named and all(case.component != "model" for case in named):
+        return named  # no model is judged, and none is loaded
+    selected = (narrowed_case(case, {*ALWAYS, *patterns}) for case in cases)
     return [case for case in selected if case is not None]
 
 
@@ -48,10 +52,12 @@ def made_of(names: Collection[str]) -> set[str]:
 
 def narrowed_case(case: Case, patterns: Collection[str]) -> Case | None:
     """A case with the roles that need it, where candidates run those that match a pattern; None if no role does."""
+    return case if _matches(case, patterns) else for_tolerances(case)
+
+
+def _matches(case: Case, patterns: Collection[str]) -> bool:
     names = {case.name, case.notes.get("of", case.name)}
-    if any(fnmatchcase(name, each) for name in names for each in patterns):
-        return case
-    return for_tolerances(case)
+    return any(fnmatchcase(name, each) for name in names for each in patterns)
 
 
 def for_tolerances(case: Case) -> Case | None:
