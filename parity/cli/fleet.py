@@ -91,6 +91,9 @@ def fleet_run(
     cpus_per_audit: Annotated[
         float, typer.Option(metavar="N", min=0.1, help="CPUs that the audit of one checkpoint reserves.")
     ] = 1.0,
+    gpu_type: Annotated[
+        str, typer.Option(metavar="NAME", help="Audit on cuda on GPUs of this type alone, by Ray's name: A100.")
+    ] = "",
     checkpoint_limit: Annotated[
         float, typer.Option(metavar="SECONDS", min=1, help="Set a checkpoint aside whose audit takes longer.")
     ] = 7200.0,
@@ -131,6 +134,7 @@ def fleet_run(
                 devices=devices or ("cpu",),
                 address=address,
                 cpus=cpus_per_audit,
+                gpu_type=gpu_type,
                 limit=checkpoint_limit,
                 resume=resume,
                 shared_cache=shared,

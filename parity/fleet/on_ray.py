@@ -18,6 +18,8 @@ from parity.fleet.targets import Job
 
 CONNECT_LIMIT = 10.0
 """Seconds to wait for an address to accept a connection. Ray itself would try for minutes."""
+ACCELERATOR = "accelerator_type:"
+"""The prefix of a resource of Ray that stands for a type of GPU."""
 GO_ON = "every checkpoint that has ended is kept, the same command with --resume goes on from there"
 
 
@@ -36,6 +38,7 @@ class RayCluster:
     Args:
         address: of a cluster (``HOST:PORT``, ``auto``); None starts Ray on this machine.
         cpus: CPUs that one task reserves.
+        gpu_type: the GPU that a task for CUDA needs, by Ray's name (``A100``); "" for any.
         function: the task, which every machine can import.
 
     Raises:
@@ -43,9 +46,13 @@ class RayCluster:
     """
 
     def __init__(
-        self, address: str | None, cpus: float, function: Callable[[Job, Asked, int], Answer] = audit_one
+        self,
+        address: str | None,
+        cpus: float,
+        gpu_type: str = "",
+        function: Callable[[Job, Asked, int], Answer] = audit_one,
     ) -> None:
-        self._address, self._cpus, self._task = address, cpus, function
+        self._address, self._cpus, self._gpu_type, self._task = address, cpus, gpu_type, function
         self._running: dict[Any, tuple[Job, int]] = {}
         self.dashboard = ""
         """The address of Ray's dashboard; empty where there is none."""
@@ -53,6 +60,8 @@ class RayCluster:
         """Tasks that run at once on the machines that are there now, by their CPUs."""
         self.most_memory = 0
         """Bytes of the largest machine that is there now."""
+        self.gpu_types: tuple[str, ...] = ()
+        """The GPUs that are there now, by Ray's names; "" for one of an unknown type."""
 
     def __enter__(self) -> RayCluster:
         try:
@@ -78,6 +87,8 @@ class RayCluster:
         total = ray.cluster_resources()
         self.slots = max(1, int(total.get("CPU", 1) // self._cpus))
         self.most_memory = max((int(each["Resources"].get("memory", 0)) for each in self._nodes()), default=0)
+        named = tuple(name.removeprefix(ACCELERATOR) for name in sorted(total) if name.startswith(ACCELERATOR))
+        self.gpu_types = (named or ("",)) if total.get("GPU", 0) >= 1 else ()
         self._function = ray.remote(self._task)
         return self
 
@@ -95,6 +106,7 @@ class RayCluster:
         function = self._function.options(
             num_cpus=self._cpus,
             num_gpus=1 if job.device == "cuda" else 0,
+            accelerator_type=self._gpu_type or None if job.device == "cuda" else None,
             memory=memory,
             max_retries=0,  # who tries again, with how much memory and how often, is decided by the caller
             name=job.name,

@@ -31,7 +31,7 @@ class RayProcess:
     """A ``RayCluster`` that another process opens, while the context is open.
 
     Args:
-        address, cpus, function: of the ``RayCluster``; the process imports the function by its name.
+        address, cpus, gpu_type, function: of the ``RayCluster``; the process imports the function by its name.
         limit: seconds that Ray may take to start or to answer at its address.
 
     Raises:
@@ -42,12 +42,14 @@ class RayProcess:
         self,
         address: str | None,
         cpus: float,
+        gpu_type: str = "",
         function: Callable[[Job, Asked, int], Answer] = audit_one,
         limit: float = START_LIMIT,
     ) -> None:
-        self._arguments, self._limit = (address, cpus, function), limit
+        self._arguments, self._limit = (address, cpus, gpu_type, function), limit
         self._where = f"--address {address}" if address else "Ray on this machine"
         self.dashboard, self.slots, self.most_memory = "", 1, 0
+        self.gpu_types: tuple[str, ...] = ()
         self._keep_log = False
 
     def __enter__(self) -> RayProcess:
@@ -64,7 +66,7 @@ class RayProcess:
         try:
             if not self._pipe.poll(self._limit):
                 raise InputError(f"{self._where}: Ray does not answer within {self._limit:g} s")
-            self.dashboard, self.slots, self.most_memory = self._answer()
+            self.dashboard, self.slots, self.most_memory, self.gpu_types = self._answer()
         except BaseException:
             self._stop(0.0)
             raise
@@ -128,15 +130,20 @@ class RayProcess:
 
 
 def _serve(
-    pipe: Connection, log: str, address: str | None, cpus: float, function: Callable[[Job, Asked, int], Answer]
+    pipe: Connection,
+    log: str,
+    address: str | None,
+    cpus: float,
+    gpu_type: str,
+    function: Callable[[Job, Asked, int], Answer],
 ) -> None:
     """Opens the cluster, and calls its methods as the command asks, until that closes the pipe or ends."""
     with Path(log).open("ab") as messages:
         for descriptor in (1, 2):
             os.dup2(messages.fileno(), descriptor)
     try:
-        with RayCluster(address, cpus, function) as cluster:
-            pipe.send((cluster.dashboard, cluster.slots, cluster.most_memory))
+        with RayCluster(address, cpus, gpu_type, function) as cluster:
+            pipe.send((cluster.dashboard, cluster.slots, cluster.most_memory, cluster.gpu_types))
             while True:
                 method, arguments = pipe.recv()
                 pipe.send(getattr(cluster, method)(*arguments))

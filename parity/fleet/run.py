@@ -49,6 +49,7 @@ class Cluster(Protocol):
     dashboard: str
     slots: int
     most_memory: int
+    gpu_types: tuple[str, ...]
 
     def share(self, asked: Asked) -> None: ...
 
@@ -126,6 +127,7 @@ def fleet(
     devices: Sequence[str] = ("cpu",),
     address: str | None = None,
     cpus: float = 1.0,
+    gpu_type: str = "",
     limit: float = AUDIT_LIMIT,
     resume: bool = False,
     shared_cache: str = "",
@@ -141,6 +143,7 @@ def fleet(
         devices: each checkpoint is audited on each.
         address: of a Ray cluster; None starts Ray on this machine.
         cpus: CPUs that one audit reserves.
+        gpu_type: the GPU that audits on CUDA need, by Ray's name (``A100``); "" for any.
         limit: seconds that the audit of one checkpoint may take.
         resume: go on with what ``out`` has.
         shared_cache: URL of a trace cache that all machines share (``parity.fleet.shared_cache``).
@@ -171,13 +174,24 @@ def fleet(
         known = {name: each for name, each in known.items() if name in planned}
         waiting = [job for job in jobs if job.name not in known]
         if waiting:
-            with cluster or RayProcess(address, cpus) as opening:
+            with cluster or RayProcess(address, cpus, gpu_type) as opening:
+                notice = _without_gpu(waiting, gpu_type, opening)
+                if notice and address is None:
+                    raise InputError(f"--device cuda: {notice}")
                 opened(opening)
                 environment = {name: os.environ.get(name) for name in VARIABLES}
                 asked = Asked(options, limit, opening.most_memory, tuple(sys.argv), environment, cpus, shared_cache)
                 run = _Run(folder, opening, asked, known, len(planned), progress)
-                run.run(waiting)
+                run.run(waiting, f"{notice}: audits on cuda wait until one joins" if notice else "")
         return FleetResult([known[name] for name in sorted(known)])
+
+
+def _without_gpu(jobs: Sequence[Job], gpu_type: str, cluster: Cluster) -> str:
+    """That no machine has a GPU which jobs need; "" if one has, or none is needed."""
+    if all(job.device != "cuda" for job in jobs) or (cluster.gpu_types and gpu_type in ("", *cluster.gpu_types)):
+        return ""
+    there = ", ".join(filter(None, cluster.gpu_types))
+    return f"no machine has a GPU{f' of type {gpu_type}' if gpu_type else ''}{f'; there are {there}' if there else ''}"
 
 
 def _check(options: AuditOptions, devices: Sequence[str], here: bool) -> None:
@@ -219,13 +233,17 @@ class _Run:
         self._before, self._cells = len(known), 0
         self._running: dict[str, Attempt] = {}
 
-    def run(self, jobs: Sequence[Job]) -> None:
-        """Runs all jobs, large checkpoints first, so that none of them is left to the end alone."""
+    def run(self, jobs: Sequence[Job], notice: str = "") -> None:
+        """Runs all jobs, large checkpoints first, so that none of them is left to the end alone.
+
+        Args:
+            notice: reported once.
+        """
         self._cluster.share(self._asked)
         attempts = [Attempt(job, self._reserved(job)) for job in jobs]
         waiting = deque(sorted(attempts, key=lambda each: -each.memory))
         ahead = max(AHEAD, 4 * self._cluster.slots)
-        self._report()
+        self._report(notice)
         while waiting or self._running:
             while waiting and len(self._running) < ahead:
                 self._submit(waiting.popleft())

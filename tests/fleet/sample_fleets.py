@@ -93,9 +93,16 @@ class Scripted:
 
     dashboard = ""
 
-    def __init__(self, script: dict[str, Any] | None = None, *, slots: int = 2, most_memory: int = 1 << 40):
+    def __init__(
+        self,
+        script: dict[str, Any] | None = None,
+        *,
+        slots: int = 2,
+        most_memory: int = 1 << 40,
+        gpu_types: tuple[str, ...] = ("",),
+    ):
         self.script: dict[str, list[Any]] = {source: list(answers) for source, answers in (script or {}).items()}
-        self.slots, self.most_memory = slots, most_memory
+        self.slots, self.most_memory, self.gpu_types = slots, most_memory, gpu_types
         self.submitted: list[tuple[str, int]] = []
         self._running: list[tuple[Job, int]] = []
 

@@ -163,7 +163,7 @@ def test_a_killed_process_changes_nothing(tmp_path, models, audits, victim):
 def test_a_checkpoint_that_ends_its_process_is_set_aside(tmp_path, models, audits):
     poison = tmp_path / POISON
     shutil.copytree(models[0], poison)
-    cluster = RayProcess(None, 1.0, audit_or_end)
+    cluster = RayProcess(None, 1.0, function=audit_or_end)
     result = on_ray(tmp_path / "fleet", [poison, *models], tmp_path / "cache", cluster=cluster)
     states = {each.checkpoint: (each.state, each.tries) for each in result.outcomes}
     assert states[str(poison)] == ("set aside", 2)

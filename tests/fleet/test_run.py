@@ -193,6 +193,30 @@ def test_each_device_is_a_task_of_its_own(tmp_path):
     assert len({each.name for each in result.outcomes}) == 2
 
 
+@pytest.mark.parametrize(
+    ("there", "gpu_type", "said"),
+    [
+        ((), "", "no machine has a GPU"),
+        (("A100", "T4"), "H100", "no machine has a GPU of type H100; there are A100, T4"),
+        (("",), "H100", "no machine has a GPU of type H100"),
+        (("A100",), "A100", ""),
+        (("A100",), "", ""),
+    ],
+)
+def test_a_gpu_that_no_machine_has_is_an_error_here_and_a_notice_on_a_cluster(tmp_path, there, gpu_type, said):
+    """An autoscaler may add one to a cluster; without it audits would wait for ever and say nothing."""
+    lines: list[str] = []
+    named = {"devices": ("cuda",), "gpu_type": gpu_type, "progress": lambda pace: lines.append(pace.line)}
+    run(tmp_path / "cluster", Scripted(gpu_types=there), "a", address="10.0.0.1:6379", **named)
+    assert [line for line in lines if line] == ([f"{said}: audits on cuda wait until one joins"] if said else [])
+    if not said:
+        run(tmp_path / "here", Scripted(gpu_types=there), "a", **named)
+        return
+    with pytest.raises(InputError, match=f"^--device cuda: {said}$"):
+        run(tmp_path / "here", Scripted(gpu_types=there), "a", **named)
+    assert states(run(tmp_path / "cpu", Scripted(gpu_types=()), "a")) == {"a": "audited"}
+
+
 def test_bad_options_are_refused_before_anything_is_submitted(tmp_path):
     cluster = Scripted()
     for named, error in (
@@ -228,11 +252,11 @@ def test_a_damaged_or_missing_file_of_the_table_is_one_line(tmp_path):
 def test_an_interrupted_command_says_how_to_go_on(tmp_path, monkeypatch, capsys):
     listed = tmp_path / "list.txt"
     listed.write_text("a\n")
-    monkeypatch.setattr(module, "RayProcess", lambda address, cpus: Scripted({"a": [KeyboardInterrupt]}))
+    monkeypatch.setattr(module, "RayProcess", lambda address, cpus, gpu_type: Scripted({"a": [KeyboardInterrupt]}))
     command = ["fleet", str(listed), "--out", str(tmp_path / "out"), "--backend", "hf-torch/eager"]
     assert command_line(command) == 130
     assert "parity: interrupted; every checkpoint that has ended is kept" in capsys.readouterr().err
-    monkeypatch.setattr(module, "RayProcess", lambda address, cpus: Scripted())
+    monkeypatch.setattr(module, "RayProcess", lambda address, cpus, gpu_type: Scripted())
     assert command_line([*command, "--resume"]) == 0
     captured = capsys.readouterr()
     assert captured.out.startswith("1 checkpoint: 1 audited; 1 cell: 1 pass\n")
@@ -243,7 +267,7 @@ def test_a_machine_with_another_version_ends_the_command_with_one_line(tmp_path,
     (tmp_path / "list.txt").write_text("a\n")
     reason = "has Ray 2.0.0, and the command is run with Ray 2.60.0"
     script = {"a": [lambda job: refused(job, "unusable", reason)]}
-    monkeypatch.setattr(module, "RayProcess", lambda address, cpus: Scripted(script))
+    monkeypatch.setattr(module, "RayProcess", lambda address, cpus, gpu_type: Scripted(script))
     command = ["fleet", str(tmp_path / "list.txt"), "--out", str(tmp_path / "out"), "--backend", "hf-torch/eager"]
     assert command_line(command) == 2
     assert capsys.readouterr().err.splitlines()[-1].endswith(f"here: {reason}; after that is mended, --resume goes on")
@@ -253,7 +277,7 @@ def test_duplicates_and_a_line_that_is_no_checkpoint_are_a_line_each_and_the_oth
     tmp_path, monkeypatch, capsys
 ):
     (tmp_path / "list.txt").write_text("a\na\nx y z\nb\n")
-    monkeypatch.setattr(module, "RayProcess", lambda address, cpus: Scripted())
+    monkeypatch.setattr(module, "RayProcess", lambda address, cpus, gpu_type: Scripted())
     command = ["fleet", str(tmp_path / "list.txt"), "--out", str(tmp_path / "out"), "--backend", "hf-torch/eager"]
     assert command_line(command) == 2
     captured = capsys.readouterr()
