@@ -144,6 +144,12 @@ class Evidence:
         return [trace.facts["settings"] for trace in traces if trace is not None and trace.raised is None]
 
     @property
+    def read_by_saver(self) -> Mapping[str, Any]:
+        """What the version that saved a config reads in the original file (``read``) and in its own (``saved``)."""
+        trace = self._run.trace(self.case.notes["saver_index"], "config")
+        return {"read": {}, "saved": {}} if trace is None or trace.raised is not None else trace.facts
+
+    @property
     def saver(self) -> str:
         """The class and version that saved the loaded files: ``BartConfig of transformers 5.23.0``."""
         who = self._run.manifest.subjects[self.case.notes["saver_index"]]

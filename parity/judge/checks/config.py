@@ -169,7 +169,8 @@ def halves_are_composed(evidence: Evidence) -> Iterator[Result]:
     handles_exceptions=True,
 )
 def other_versions_read_the_same(evidence: Evidence) -> Iterator[Result]:
-    """The reader reads the original files too: what it reads in them is the expected value.
+    """The reader reads the original files too: what it reads in them is the expected value. What the version that saved
+    loses in its own files is reported there (CONF03).
 
     No documentation promises that an older version reads files of a newer one: it may raise a clear error.
     """
@@ -183,9 +184,20 @@ def other_versions_read_the_same(evidence: Evidence) -> Iterator[Result]:
             after = saved.get(part, {}).get(field, MISSING)
             if part == "generation":
                 after, value = or_default(field, None if after is MISSING else after), or_default(field, value)
+            if _lost_by_the_writer(evidence, part, field):
+                continue
+            if after is MISSING and not value:
+                continue  # this version does not know the field, and the other omitted its default
             found = "missing" if after is MISSING else repr(after)
             what = f"{name} is {found} in files saved by {evidence.saver}; in the original files: {value!r}"
             yield Finding(after is not MISSING and _equal(after, value), what, name)
+
+
+def _lost_by_the_writer(evidence: Evidence, part: str, field: str) -> bool:
+    """Whether the version that saved reads another value in its own saved config than in the original."""
+    own = evidence.read_by_saver
+    read, again = (own[when].get(part, {}).get(field, MISSING) for when in ("read", "saved"))
+    return not _equal(again, read)
 
 
 @check(

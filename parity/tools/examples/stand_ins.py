@@ -191,7 +191,10 @@ def _make(folder: Path, names: Sequence[str]) -> dict[str, str]:
     """Creates them in a subprocess, independently of each other; returns which failed, with the reasons."""
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
     alone = {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
-    environment = {**os.environ, "TF_USE_LEGACY_KERAS": "1", **quiet, **alone, "PYTHONPATH": str(PACKAGE.parent)}
+    # Otherwise transformers uses only the frameworks that the user, or an adapter in this process, has switched on.
+    every = dict.fromkeys(("USE_TORCH", "USE_TF", "USE_FLAX", "USE_JAX"), "AUTO")
+    own = {**quiet, **alone, **every, "TF_USE_LEGACY_KERAS": "1", "PYTHONPATH": str(PACKAGE.parent)}
+    environment = {**os.environ, **own}
     command = [sys.executable, "-m", "parity.tools.examples.making", str(folder), *names]
     ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     results = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith('{"name"')]

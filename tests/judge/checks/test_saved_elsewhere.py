@@ -17,12 +17,15 @@ OWN = {"d_model": 48, "num_beams": 4, "scale_embedding": True}
 TOKENS = [[0, 5, 2], [0, 9, 7, 2]]
 
 
-def wrong(check: str, trace: Trace, newer: bool = False, case: str = "saved-x.y@main") -> list[Finding]:
+def wrong(
+    check: str, trace: Trace, newer: bool = False, case: str = "saved-x.y@main", own: Any = None
+) -> list[Finding]:
     """What a check finds fault with."""
     evidence = SimpleNamespace(
         trace=trace,
         case=SimpleNamespace(name=case, settings={"texts": TEXTS}),
         saver="BartConfig of transformers 5.23.0",
+        read_by_saver=own or {"read": {}, "saved": {}},
         saved_by_newer=newer,
     )
     results: list[Finding] = list(CHECKS[check].function(evidence))
@@ -61,6 +64,20 @@ def test_a_setting_that_is_unset_has_its_default():
 def test_a_field_that_is_lost_is_named_with_the_version_that_saved(after, found):
     (one,) = wrong("CONF06", config_trace(**after))
     assert one.what.startswith(found)
+
+
+def test_what_the_version_that_saved_loses_itself_is_reported_there():
+    own = {"read": {"own": {"num_labels": 2, "num_beams": 4}}, "saved": {"own": {"num_labels": 3, "num_beams": 4}}}
+    before, after = ({"own": {"num_labels": count, "num_beams": beams}} for count, beams in ((2, 4), (3, 1)))
+    found = wrong("CONF06", Trace(facts={"before": before, "after": after}), own=own)
+    assert [each.tensor for each in found] == ["num_beams"]
+
+
+def test_a_default_that_only_the_version_that_saved_knows_may_be_omitted():
+    before = {"own": {"pruned_heads": {}, "torchscript": False, "somebody_s_own_field": 7}}
+    assert wrong("CONF06", Trace(facts={"before": before, "after": before})) == []
+    (one,) = wrong("CONF06", Trace(facts={"before": before, "after": {"own": {}}}))
+    assert one.tensor == "somebody_s_own_field"
 
 
 def test_a_text_of_other_tokens_is_found():
