@@ -40,6 +40,8 @@ Key = tuple[str, str]
 """Attention and case."""
 Reached = dict[Key, Lines]
 """What each case executes."""
+DRAWS = "draws"
+"""The tokens that a case samples, in arrays and in facts (``parity.capture.worker.decoding.sample``)."""
 TIME_LIMIT = 30.0
 """Seconds for one case: a mutation can make a loop endless."""
 
@@ -284,13 +286,13 @@ def _answers(manifest: Manifest, out: Path) -> dict[tuple[str, str], str]:
 
 
 def _content(trace: Trace) -> str:
-    facts: dict[str, Any] = dict(trace.facts)
+    # Of draws only the distribution is documented: a random number that is taken elsewhere changes all of them.
+    facts: dict[str, Any] = {name: value for name, value in trace.facts.items() if name != DRAWS}
     if "report" in facts:
         # Messages of the load: the library prints some of them once in a process.
         facts["report"] = {name: value for name, value in facts["report"].items() if name != "notes"}
     digest = hashlib.sha256(json.dumps([facts, trace.dtypes, repr(trace.raised)], default=str).encode())
-    # Of draws only the distribution is documented: a random number that is taken elsewhere changes all of them.
-    for name in sorted(trace.arrays.keys() - {"draws"}):
+    for name in sorted(trace.arrays.keys() - {DRAWS}):
         array = trace.arrays[name]
         digest.update(f"{name}{array.shape}{array.dtype}".encode() + array.tobytes())
     return digest.hexdigest()

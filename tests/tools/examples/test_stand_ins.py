@@ -52,6 +52,14 @@ def test_what_is_there_already_stays(tmp_path: Path) -> None:
     assert [path.name for path in own.iterdir()] == ["mine"]
 
 
+@pytest.mark.full
+def test_a_framework_that_is_switched_off_here_is_used_to_make_them(tmp_path: Path, monkeypatch) -> None:
+    """An adapter that ran in this process has switched off the other frameworks."""
+    monkeypatch.setenv("USE_TF", "0")
+    found = prepare(tmp_path / "home", tmp_path / "cache", ["facebook/bart-base"])
+    assert (found.ids, found.lacking) == ({"facebook/bart-base"}, {})
+
+
 def test_a_home_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "hub").write_text("no folder")
     with pytest.raises(StandInError, match=r"stand-ins cannot be written: File exists"):
