@@ -114,9 +114,12 @@ class HfTfModel(documented.Documented):
         import tensorflow as tf
 
         tensors = _tensors(inputs)
-        bare = self._model.model  # classifiers have no get_encoder of their own
-        half = bare.decoder if tokens == "decoder_input_ids" else bare.encoder
-        rows = tf.gather(half.embed_tokens.weights[0], tensors[tokens]) * common.embedding_scale(self._model.config)
+        # Of BART: classifiers have no get_encoder of their own.
+        whole = getattr(self._model, "model", self._model)
+        half = whole.decoder if tokens == "decoder_input_ids" else whole.encoder
+        layer = half.embed_tokens if hasattr(half, "embed_tokens") else half.get_input_embeddings()
+        table = layer.weight if hasattr(layer, "weight") else layer.weights[0]
+        rows = tf.gather(table, tensors[tokens]) * common.embedding_scale(half.config)
         given = {**tensors, tokens: None, common.EMBEDDINGS[tokens]: rows}
         return dict(self._forward(given).items())
 

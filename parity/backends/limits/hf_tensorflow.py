@@ -27,7 +27,6 @@ def lacking(question: Question) -> dict[str, str]:
         **{dtype: built for dtype in DTYPES if dtype != "float32"},
         "reorder_cache": f"{name} reorders its cache only inside generate",
         "modes": f"{name} has no train and eval modes: its call has an argument training",
-        **({} if question.documented.startswith("Bart") else {"embedded": f"not tested with {name}"}),
         "plain_load": f"{name} has no arguments for dtype, attention and device: every load is a plain load",
         **{f"as_{other}": hf.no_class(question, other, ABSENT) for other in ABSENT if other in CLASSES["bart"]},
         "cuda": "no stack has a TensorFlow built for CUDA",
