@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from parity.core.subject import Variant
+from parity.core.trace import Facts
 
 Field = Any
 """A framework's array, None, or (nested) tuples of them, as the library returned it."""
@@ -123,6 +124,18 @@ class Model(Protocol):
 
     def to_numpy(self, value: Any) -> tuple[np.ndarray, str]:
         """A framework's array on the host and the dtype it had there (``bfloat16`` is widened to float32)."""
+        ...
+
+
+class FileReader(Protocol):
+    """A config or a tokenizer that a library has read."""
+
+    def save(self, folder: Path) -> None:
+        """Saves as a user would."""
+        ...
+
+    def read_saved(self, folder: Path, **settings: Any) -> Facts:
+        """What this reader reads in the checkpoint (``before``), and in the saved files of a folder (``after``)."""
         ...
 
 

@@ -131,7 +131,9 @@ if TYPE_CHECKING:
         steps: list[dict[str, Any]]
         """Of each call: tokens, the cache's layout and shapes."""
         settings: dict[str, Any]
-        """The settings ``generate`` would use."""
+        """The settings ``generate`` would use; of ``load_saved``, after loading."""
+        draws: list[list[int]]
+        """The tokens that each of several calls with sampling drew."""
         exhausted: bool
         """The search for reachable texts was incomplete."""
 
@@ -168,6 +170,12 @@ if TYPE_CHECKING:
         """The result of ``from_encoder_decoder_configs`` on two configs."""
         saved: Any
         """``config``: values after saving; ``tokenize``: ids after saving."""
+
+        # load_config, load_tokenizer
+        before: Any
+        """What the reader reads in the checkpoint: values by half and part, or the ids of each text."""
+        after: Any
+        """The same of files that another saved."""
 
         # tokenize, tokenizer_files
         kind: str

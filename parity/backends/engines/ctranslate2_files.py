@@ -13,6 +13,7 @@ import numpy as np
 
 from parity.backends.engines.conversion import UnusableFiles
 from reference.config import BartConfig, read_config
+from reference.config.tokens import Tokens
 from reference.names import LOGITS_BIAS, POSITION_OFFSET, SHARED, expected_parameters
 
 MODEL, CONFIG = "model.bin", "config.json"
@@ -70,7 +71,7 @@ class _Tokens:
         self._size = config.vocab_size
         self.bos_token, self.eos_token = (_word(_first(each)) for each in (config.bos_token_id, config.eos_token_id))
         # The converter requires an unknown token; no id is unknown here.
-        self.unk_token = _word(next(i for i in range(3, self._size) if i != config.eos_token_id))
+        self.unk_token = _word(next(i for i in range(3, self._size) if i != _first(config.eos_token_id)))
 
     def get_vocab(self) -> dict[str, int]:
         return {_word(index): index for index in range(self._size)}
@@ -79,9 +80,9 @@ class _Tokens:
         return _word(index)
 
 
-def _first(tokens: int | list[int] | None) -> int:
+def _first(tokens: Tokens) -> int:
     """The token, the first of several, or 0."""
-    return tokens[0] if isinstance(tokens, list) else tokens or 0
+    return tokens[0] if isinstance(tokens, tuple) else tokens or 0
 
 
 def _word(index: int) -> str:

@@ -174,7 +174,8 @@ class HfFlaxModel(documented.Documented):
         forbidden = jnp.array(settings["suppress_tokens"])
 
         class Forbids(FlaxLogitsProcessor):  # type: ignore[misc]
-            def __call__(self, input_ids: Any, scores: Any, cur_len: int) -> Any:
+            # The base class has no cur_len, which generate passes.
+            def __call__(self, input_ids: Any, scores: Any, cur_len: int = 0) -> Any:
                 return scores.at[:, forbidden].set(-jnp.inf)
 
         others = {name: value for name, value in settings.items() if name != "suppress_tokens"}

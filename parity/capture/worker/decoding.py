@@ -10,7 +10,7 @@ import numpy as np
 from parity.backends.output_names import flatten
 from parity.backends.protocol import Reorder, Step
 from parity.capture.worker.session import Session
-from parity.core.trace import Trace
+from parity.core.trace import Facts, Trace
 
 CACHED = ("self_key", "self_value", "cross_key", "cross_value")
 """Canonical names of a layer's cache entries, in the documented order (BART page, ``past_key_values``)."""
@@ -99,9 +99,8 @@ def sample(
     # The rows of a trace are those of the batch, here one.
     arrays = {name: array.astype(np.int64)[None] if name == "draws" else array for name, (array, _) in given.items()}
     every = [session.current().to_numpy(each["draws"])[0].tolist() for each in (answer, *others)]
-    return Trace(
-        arrays, facts={"draws": every} if others else {}, dtypes={name: dtype for name, (_, dtype) in given.items()}
-    )
+    facts: Facts = {"draws": every} if others else {}
+    return Trace(arrays, facts, dtypes={name: dtype for name, (_, dtype) in given.items()})
 
 
 def generation_settings(session: Session, inputs: Mapping[str, np.ndarray]) -> Trace:

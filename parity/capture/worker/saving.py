@@ -11,11 +11,11 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from parity.backends.protocol import Model
+from parity.backends.protocol import FileReader, Model
 from parity.capture.worker.session import Session
 from parity.core.trace import FILE, FileArrays, Trace
 
@@ -54,7 +54,7 @@ def save_files(session: Session) -> Trace:
     """Saves a config or a tokenizer as a user would."""
     with tempfile.TemporaryDirectory(prefix="parity-saved-") as folder:
         with session.clock.backend():
-            session.current().save(Path(folder))
+            cast("FileReader", session.current()).save(Path(folder))
         arrays = {f"{FILE}{name}": _mapped(path) for name, path in _files(Path(folder))}
     return Trace(arrays, {"files": {name.removeprefix(FILE): _facts(array) for name, array in arrays.items()}})
 
@@ -64,7 +64,7 @@ def load_files(session: Session, saved: Trace, settings: Mapping[str, Any]) -> T
     with tempfile.TemporaryDirectory(prefix="parity-saved-") as folder:
         unpack(saved.arrays, Path(folder))
         with session.clock.backend():
-            return Trace(facts=session.current().read_saved(Path(folder), **settings))
+            return Trace(facts=cast("FileReader", session.current()).read_saved(Path(folder), **settings))
 
 
 def in_memory(model: Model, describe: Describe) -> Trace:
