@@ -9,11 +9,14 @@ from parity.backends.mutants.library_source import mutations
 from parity.checkpoint.inspection import inspect_checkpoint
 from parity.core.errors import InputError
 from parity.core.resources import fixture
+from parity.judge.selection import narrowed_case
 from parity.tools.selftest.arguments import Ignored
 from parity.tools.selftest.library import LIBRARIES
-from parity.tools.selftest.mutation_runs import Runner, of_operations
+from parity.tools.selftest.mutation_runs import NarrowCase, Runner, of_operations
 from tests.end_to_end.conftest import shared_cache
 
+MADE_OF = ("load", "forward", "generate.settings", "generate.greedy", "generate.single-row")
+"""The cases that further ones are made of and judged with."""
 FORMS = ("prefix_allowed_tokens_fn", "logits_processor", "stopping_criteria", "streamer", "assistant_model")
 FORMS += ("output_logits", "output_hidden_states", "output_attentions")
 ADDED = {
@@ -26,6 +29,11 @@ ADDED = {
     ("CALL06", "forward.positions"),
     *(("CALL07", f"forward.inputs-as-{form}") for form in ("list", "tuple", "dict")),
 }
+
+
+def of_cases(*names: str) -> NarrowCase:
+    """Candidates run these cases only, and those that they are made of."""
+    return lambda case: narrowed_case(case, {*MADE_OF, *names})
 
 
 @pytest.mark.full
@@ -72,9 +80,7 @@ def test_sampling_passes_or_is_known(tmp_path, tmp_path_factory):
 def test_a_setting_of_sampling_that_is_ignored_fails(tmp_path, tmp_path_factory):
     runner = Runner(LIBRARIES["hf-torch"], tmp_path, shared_cache(tmp_path_factory), None, None)
     faults = [Ignored("BartForConditionalGeneration", "generate", name) for name in (*RULES, "do_sample")]
-    found = runner.run(
-        "bart-odd", dict.fromkeys(faults, ("eager",)), of_operations("load", "forward", "generate", "sample")
-    )
+    found = runner.run("bart-odd", dict.fromkeys(faults, ("eager",)), of_cases("sample.*"))
     assert [each.outcome for each in found] == ["detected"] * len(faults), found
     assert all("SAMPLE01" in each.checks for each in found[: len(RULES)]), found
 
@@ -125,9 +131,9 @@ def test_further_generation_settings_pass_or_are_known(tmp_path, tmp_path_factor
 def test_a_function_or_model_that_generate_ignores_fails(tmp_path, tmp_path_factory):
     runner = Runner(LIBRARIES["hf-torch"], tmp_path, shared_cache(tmp_path_factory), None, None)
     faults = [Ignored("BartForConditionalGeneration", "generate", name) for name in FORMS]
-    found = runner.run("bart-odd", dict.fromkeys(faults, ("eager",)), of_operations("load", "forward", "generate"))
-    assert [each.outcome for each in found] == ["detected"] * len(faults), found
-    assert [each.case for each in found] == [f"generate.by-{name.replace('_', '-')}" for name in FORMS], found
+    cases = [f"generate.by-{name.replace('_', '-')}" for name in FORMS]
+    found = runner.run("bart-odd", dict.fromkeys(faults, ("eager",)), of_cases(*cases))
+    assert [(each.outcome, each.case) for each in found] == [("detected", case) for case in cases], found
 
 
 @pytest.mark.full
@@ -141,8 +147,7 @@ def test_an_argument_that_tensorflow_ignores_fails(tmp_path, tmp_path_factory):
             for name in ("logits_processor", "output_hidden_states", "output_attentions")
         },
     }
-    asked = of_operations("load", "forward", "in_form", "generate", "sample")
-    found = runner.run("bart-odd", dict.fromkeys(faults, ("eager",)), asked)
+    found = runner.run("bart-odd", dict.fromkeys(faults, ("eager",)), of_cases(*faults.values()))
     assert [(each.outcome, each.case) for each in found] == [("detected", case) for case in faults.values()]
 
 
@@ -151,7 +156,7 @@ def test_stop_strings_that_are_ignored_fail(tmp_path, tmp_path_factory):
     """On a composition: BART's call with them raises in 4.57.6."""
     runner = Runner(LIBRARIES["hf-torch"], tmp_path, shared_cache(tmp_path_factory), None, None)
     fault = Ignored("EncoderDecoderModel", "generate", "stop_strings")
-    (found,) = runner.run("bert2bert", {fault: ("eager",)}, of_operations("load", "forward", "generate"))
+    (found,) = runner.run("bert2bert", {fault: ("eager",)}, of_cases("generate.by-stop-strings"))
     assert (found.outcome, found.case) == ("detected", "generate.by-stop-strings")
 
 
@@ -202,7 +207,8 @@ def test_parameters_and_positions_that_flax_ignores_fail(tmp_path, tmp_path_fact
     runner = Runner(LIBRARIES["hf-flax"], tmp_path, shared_cache(tmp_path_factory), None, None)
     names = ("params", "position_ids", "decoder_position_ids")
     faults = [Ignored("FlaxBartForConditionalGeneration", "__call__", name) for name in names]
-    found = runner.run("bart-odd", dict.fromkeys(faults, ("eager",)), of_operations("load", "forward", "in_form"))
+    cases = of_cases("forward.given-parameters", "forward.positions")
+    found = runner.run("bart-odd", dict.fromkeys(faults, ("eager",)), cases)
     assert [(each.outcome, each.checks, each.case) for each in found] == [
         ("detected", ["CALL05"], "forward.given-parameters"),
         ("detected", ["CALL06"], "forward.positions"),
