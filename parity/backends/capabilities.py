@@ -59,7 +59,7 @@ OPERATIONS = (
     "sampling_scores",
     "newer_arguments",
     "call_forms",
-    "own_processors",
+    "logits_processors",
     "generated_states",
     "training_mode",
     "encoder_forms",
@@ -84,7 +84,7 @@ OTHER_CALLS = (
     "sampling_scores",
     "newer_arguments",
     "call_forms",
-    "own_processors",
+    "logits_processors",
     "generated_states",
     "training_mode",
 )

@@ -193,7 +193,7 @@ class CapableModel(Model, Protocol):
         self, inputs: Mapping[str, np.ndarray], settings: Mapping[str, Any], form: str
     ) -> Mapping[str, Field]:
         """``generate`` with the same text, but the argument ``form`` in place of a setting, or beside them
-        (capabilities ``call_forms``, ``own_processors`` and ``generated_states``)."""
+        (capabilities ``call_forms``, ``logits_processors`` and ``generated_states``)."""
         ...
 
     def sample(

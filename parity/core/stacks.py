@@ -15,6 +15,8 @@ from parity.core.errors import InputError
 from parity.core.nearest import nearest
 from parity.core.resources import data, in_clone
 
+SWITCHES = ("USE_TORCH", "USE_TF", "USE_FLAX", "USE_JAX")
+"""Environment variables that restrict transformers to some frameworks, read when it is imported."""
 MAIN_ROW = "PARITY_MAIN"
 """Environment variable: the row of the table that the stack ``main`` was made from (nox sets it)."""
 STAMP = "parity-stack.json"

@@ -253,10 +253,10 @@ def drawn(answer: Any) -> dict[str, Any]:
 
 def generation_settings(model: Any, *, in_torch: bool = False) -> dict[str, Any]:
     """The supported settings, as a library's ``generate`` uses them without arguments."""
-    return known_settings(_in_force(model, in_torch))
+    return supported_settings(_in_force(model, in_torch))
 
 
-def known_settings(held: Any) -> dict[str, Any]:
+def supported_settings(held: Any) -> dict[str, Any]:
     """The supported settings of a ``GenerationConfig``."""
     from reference.generation import GenerationSettings
 

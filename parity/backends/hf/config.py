@@ -79,7 +79,7 @@ class HfConfigFile:
         wanted, found = [*fields, *common], {}
         saved = self._kind.from_pretrained(folder)
         for when, directory, config in (("before", self._checkpoint, self._config), ("after", folder, saved)):
-            settings = libraries.known_settings(_generation_config(directory, config))
+            settings = libraries.supported_settings(_generation_config(directory, config))
             found[when] = {**self._values(config, wanted, halves), "generation": settings}
         return found
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import copy
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from parity.backends.hf.common import version_of
-from parity.backends.hf.generated_states import check_attentions, check_hidden_states
+from parity.backends.hf.generated_states import COMPARED, generate_with_states
 from parity.backends.protocol import UnexpectedReturn
 
 
@@ -139,28 +140,8 @@ def _output_logits(model: Any, given: Mapping[str, Any], arguments: dict[str, An
     return torch.cat((text[:, :1], torch.where(ended, text[:, 1:], best.to(text.device))), dim=1)
 
 
-def _output_hidden_states(model: Any, given: Mapping[str, Any], arguments: dict[str, Any]) -> Any:
-    """The text of a call whose ``encoder_hidden_states`` and ``decoder_hidden_states`` are those of a whole call."""
-    answer = model.generate(**given, **arguments, output_hidden_states=True)
-    check_hidden_states(answer, _whole_call(model, given, answer, output_hidden_states=True), _array)
-    return answer
-
-
-def _output_attentions(model: Any, given: Mapping[str, Any], arguments: dict[str, Any]) -> Any:
-    """The text of a call whose ``encoder_attentions``, ``decoder_attentions`` and ``cross_attentions`` are those of a
-    whole call."""
-    answer = model.generate(**given, **arguments, output_attentions=True)
-    check_attentions(answer, _whole_call(model, given, answer, output_attentions=True), _array)
-    return answer
-
-
 def _array(tensor: Any) -> Any:
     return tensor.float().cpu().numpy()
-
-
-def _whole_call(model: Any, given: Mapping[str, Any], answer: Any, **options: Any) -> Any:
-    """The model's call with the generated text as its decoder input."""
-    return model(**given, decoder_input_ids=answer.sequences[:, :-1], return_dict=True, **options)
 
 
 FORMS: dict[str, Callable[[Any, Mapping[str, Any], dict[str, Any]], Any]] = {
@@ -171,7 +152,6 @@ FORMS: dict[str, Callable[[Any, Mapping[str, Any], dict[str, Any]], Any]] = {
     "streamer": _streamer,
     "assistant_model": _assistant,
     "output_logits": _output_logits,
-    "output_hidden_states": _output_hidden_states,
-    "output_attentions": _output_attentions,
+    **{name: partial(generate_with_states, option=name, array=_array) for name in COMPARED},
 }
 """By the argument that distinguishes it."""

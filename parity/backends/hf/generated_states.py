@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,23 +14,31 @@ ROUNDING = 0.02
 ToArray = Callable[[Any], np.ndarray]
 
 
-def check_hidden_states(answer: Any, whole: Any, array: ToArray) -> None:
-    """Compares ``encoder_hidden_states`` and ``decoder_hidden_states``.
+def generate_with_states(
+    model: Any, given: Mapping[str, Any], arguments: Mapping[str, Any], *, option: str, array: ToArray
+) -> Any:
+    """What ``generate`` returns with one of ``COMPARED``.
 
     Args:
-        answer: the output of ``generate``.
-        whole: the output of the model's call with the generated text as its decoder input.
+        given, arguments: as for ``generate_forms.generate_in_form``.
         array: a tensor as a NumPy array.
 
     Raises:
-        UnexpectedReturn: they differ in more than rounding, or a step or layer is missing.
+        UnexpectedReturn: the fields differ in more than rounding from those of a whole call with the generated text as
+            its decoder input, or a step or layer is missing.
     """
+    answer = model.generate(**given, **arguments, **{option: True})
+    whole = model(**given, decoder_input_ids=answer.sequences[:, :-1], return_dict=True, **{option: True})
+    COMPARED[option](answer, whole, array)
+    return answer
+
+
+def _hidden_states(answer: Any, whole: Any, array: ToArray) -> None:
     _check_steps("decoder_hidden_states", answer, whole, array, lambda states, step: states[:, step : step + 1])
     _check_equal("encoder_hidden_states", answer.encoder_hidden_states, whole.encoder_hidden_states, array)
 
 
-def check_attentions(answer: Any, whole: Any, array: ToArray) -> None:
-    """Compares ``encoder_attentions``, ``decoder_attentions`` and ``cross_attentions``: as ``check_hidden_states``."""
+def _attentions(answer: Any, whole: Any, array: ToArray) -> None:
     _check_steps("decoder_attentions", answer, whole, array, lambda rows, step: rows[:, :, step : step + 1, : step + 1])
     _check_steps("cross_attentions", answer, whole, array, lambda rows, step: rows[:, :, step : step + 1])
     _check_equal("encoder_attentions", answer.encoder_attentions, whole.encoder_attentions, array)
@@ -55,3 +63,10 @@ def _check_equal(field: str, found: Any, expected: Any, array: ToArray) -> None:
         one, other = map(array, pair)
         if one.shape != other.shape or np.abs(one - other).max() > ROUNDING * np.abs(other).max():
             raise UnexpectedReturn(f"{field}, layer {layer}, is not that of a whole call")
+
+
+COMPARED: dict[str, Callable[[Any, Any, ToArray], None]] = {
+    "output_hidden_states": _hidden_states,
+    "output_attentions": _attentions,
+}
+"""By argument, the comparison of the fields that it requests."""

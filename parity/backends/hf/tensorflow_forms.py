@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
-from parity.backends.hf.generated_states import check_attentions, check_hidden_states
+from parity.backends.hf.generated_states import COMPARED, generate_with_states
 
 
 def generate_in_form(model: Any, form: str, given: Mapping[str, Any], arguments: Mapping[str, Any]) -> Any:
@@ -28,31 +29,12 @@ def _logits_processor(model: Any, given: Mapping[str, Any], arguments: dict[str,
     return model.generate(**given, **arguments, logits_processor=TFLogitsProcessorList([Forbids()]))
 
 
-def _output_hidden_states(model: Any, given: Mapping[str, Any], arguments: dict[str, Any]) -> Any:
-    """The text of a call whose hidden states are those of a whole call."""
-    answer = model.generate(**given, **arguments, output_hidden_states=True)
-    check_hidden_states(answer, _whole_call(model, given, answer, output_hidden_states=True), _array)
-    return answer
-
-
-def _output_attentions(model: Any, given: Mapping[str, Any], arguments: dict[str, Any]) -> Any:
-    """The text of a call whose attentions are those of a whole call."""
-    answer = model.generate(**given, **arguments, output_attentions=True)
-    check_attentions(answer, _whole_call(model, given, answer, output_attentions=True), _array)
-    return answer
-
-
-def _whole_call(model: Any, given: Mapping[str, Any], answer: Any, **options: Any) -> Any:
-    return model({**given, "decoder_input_ids": answer.sequences[:, :-1]}, return_dict=True, **options)
-
-
 def _array(tensor: Any) -> Any:
     return tensor.numpy()
 
 
 FORMS: dict[str, Callable[[Any, Mapping[str, Any], dict[str, Any]], Any]] = {
     "logits_processor": _logits_processor,
-    "output_hidden_states": _output_hidden_states,
-    "output_attentions": _output_attentions,
+    **{name: partial(generate_with_states, option=name, array=_array) for name in COMPARED},
 }
 """By the argument that distinguishes it."""

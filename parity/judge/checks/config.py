@@ -11,7 +11,7 @@ from parity.cases.files import documented_configs, documented_value
 from parity.checkpoint.unread_fields import SEARCHED, unread_fields
 from parity.core.display import printable
 from parity.judge.checks.registry import check
-from parity.judge.checks.saving import or_default, without_saved_files
+from parity.judge.checks.saving import finding_without_content, or_default
 from parity.judge.evidence import Evidence
 from parity.judge.results import Finding, Result
 
@@ -174,30 +174,23 @@ def other_versions_read_the_same(evidence: Evidence) -> Iterator[Result]:
 
     No documentation promises that an older version reads files of a newer one: it may raise a clear error.
     """
-    if (found := without_saved_files(evidence)) is not None:
+    if (found := finding_without_content(evidence)) is not None:
         yield found
         return
     saved, original = evidence.trace.facts["after"], evidence.trace.facts["before"]
+    by_saver, where = evidence.read_by_saver, f"in files saved by {evidence.saver}"
     for part, before in original.items():
         for field, value in before.items():
             name = field if part == "own" else f"{part}.{field}"
             after = saved.get(part, {}).get(field, MISSING)
             if part == "generation":
                 after, value = or_default(field, None if after is MISSING else after), or_default(field, value)
-            if _lost_by_the_writer(evidence, part, field):
+            read, again = (by_saver[when].get(part, {}).get(field, MISSING) for when in ("read", "saved"))
+            if not _equal(again, read):
                 continue
             if after is MISSING and not value:
                 continue  # this version does not know the field, and the other omitted its default
-            found = "missing" if after is MISSING else repr(after)
-            what = f"{name} is {found} in files saved by {evidence.saver}; in the original files: {value!r}"
-            yield Finding(after is not MISSING and _equal(after, value), what, name)
-
-
-def _lost_by_the_writer(evidence: Evidence, part: str, field: str) -> bool:
-    """Whether the version that saved reads another value in its own saved config than in the original."""
-    own = evidence.read_by_saver
-    read, again = (own[when].get(part, {}).get(field, MISSING) for when in ("read", "saved"))
-    return not _equal(again, read)
+            yield _compare(name, {name: after}, value, where, "in the original files")
 
 
 @check(

@@ -196,7 +196,7 @@ def _restored(evidence: Evidence) -> Iterator[Result]:
         yield restoring_raised(evidence, raised)
 
 
-def without_saved_files(evidence: Evidence) -> Finding | None:
+def finding_without_content(evidence: Evidence) -> Finding | None:
     """The whole finding about a case that saves a config or tokenizer, or that cannot load the saved files; None if
     they were loaded."""
     raised = evidence.trace.raised

@@ -8,7 +8,7 @@ from typing import Any
 from parity.core.case import Case
 from parity.core.trace import Facts
 from parity.judge.checks.registry import check
-from parity.judge.checks.saving import without_saved_files
+from parity.judge.checks.saving import finding_without_content
 from parity.judge.evidence import Evidence
 from parity.judge.results import Finding, Result
 from reference.generation import shown
@@ -227,7 +227,7 @@ def other_versions_give_the_same_tokens(evidence: Evidence) -> Iterator[Result]:
 
     No documentation promises that an older version reads files of a newer one: it may raise a clear error.
     """
-    if (found := without_saved_files(evidence)) is not None:
+    if (found := finding_without_content(evidence)) is not None:
         yield found
         return
     facts = evidence.trace.facts

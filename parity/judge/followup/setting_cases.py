@@ -20,7 +20,7 @@ PENALTY = 1.7
 DECAY = 1.3
 BEAMS = {"num_beams": 4}
 NEEDS = {
-    "logits_processor": ("own_processors",),
+    "logits_processor": ("logits_processors",),
     "stop_strings": ("call_forms", "newer_arguments"),
     "output_logits": ("call_forms", "newer_arguments"),
     "output_hidden_states": ("generated_states",),

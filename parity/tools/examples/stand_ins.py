@@ -26,6 +26,7 @@ from typing import Any
 from parity.core.display import sentence
 from parity.core.errors import InputError
 from parity.core.resources import PACKAGE, data
+from parity.core.stacks import SWITCHES
 
 LIBRARIES = (
     "transformers",
@@ -192,7 +193,7 @@ def _make(folder: Path, names: Sequence[str]) -> dict[str, str]:
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "TRANSFORMERS_VERBOSITY": "error", "TOKENIZERS_PARALLELISM": "false"}
     alone = {"HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "JAX_PLATFORMS": "cpu"}
     # Otherwise transformers uses only the frameworks that the user, or an adapter in this process, has switched on.
-    every = dict.fromkeys(("USE_TORCH", "USE_TF", "USE_FLAX", "USE_JAX"), "AUTO")
+    every = dict.fromkeys(SWITCHES, "AUTO")
     own = {**quiet, **alone, **every, "TF_USE_LEGACY_KERAS": "1", "PYTHONPATH": str(PACKAGE.parent)}
     environment = {**os.environ, **own}
     command = [sys.executable, "-m", "parity.tools.examples.making", str(folder), *names]

@@ -26,6 +26,7 @@ from parity.checkpoint.inspection import Checkpoint
 from parity.core.backends import audited, find_entry
 from parity.core.case import Case
 from parity.core.records import CheckpointRecord, Manifest, TraceRecord, Verdict
+from parity.core.stacks import SWITCHES
 from parity.core.subject import FILE, FLAX, ORACLE, TORCH, Subject, Variant, noise_floor_ensemble
 from parity.core.trace import Trace
 from parity.core.version import __version__
@@ -34,7 +35,6 @@ from parity.judge.followup.cases import OF_TEXTS
 
 AGAIN = {"eager+1-thread"}
 """Members of the noise floor that are identical to another one on a single thread."""
-FRAMEWORKS = ("USE_TORCH", "USE_TF", "USE_FLAX", "USE_JAX")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Process:
         libraries = [name for name in names if find_entry(name).class_prefix is not None]
         if any(find_entry(name).framework != "torch" for name in libraries):
             # Each adapter restricts the library to its own framework; the variables are read on import.
-            os.environ.update(dict.fromkeys(FRAMEWORKS, "AUTO"), TF_USE_LEGACY_KERAS="1", TF_CPP_MIN_LOG_LEVEL="3")
+            os.environ.update(dict.fromkeys(SWITCHES, "AUTO"), TF_USE_LEGACY_KERAS="1", TF_CPP_MIN_LOG_LEVEL="3")
             import transformers  # noqa: F401
         self._backends = {name: get_backend(name) for name in names}
         for backend in self._backends.values():
